@@ -1,0 +1,19 @@
+// The small face: the closed list of what the root exports. Nothing joins it without the design saying so.
+
+/** What the root exports, sorted. */
+export const ROOT_NAMES: readonly string[] = [
+  'FairleadError',
+  'call',
+  'classify',
+  'createDiscovery',
+  'createProxy',
+  'createServerAdapter',
+  'defineContract',
+  'describe',
+  'httpTransport',
+  'isFailure',
+  'isFairleadError',
+  'lastGood',
+  'resilient',
+  'value',
+]

@@ -1,0 +1,60 @@
+// `npm test`: everything that runs without a server, then the suites of every real server that is up.
+// What is left out is named. The last line is the sum over all of it: `N passed, N failed`.
+// `npm test -- test/policies` passes the filter on to vitest.
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { serverAnswers } from '../services/servers.ts'
+import { cacheFolder, inRoot, run, tool } from './project.ts'
+import { type Count, countReport } from './test-report.ts'
+
+const filter = process.argv.slice(2)
+const requireServices = process.env.FAIRLEAD_REQUIRE_SERVICES === '1'
+
+/** A suite names its server by its folder: `test/conformance/<server>/x.test.ts`. */
+const serversWithSuites = (): readonly string[] => {
+  const folders = ['test/conformance', 'test/chaos'].filter((folder) => existsSync(inRoot(folder)))
+  const names = folders.flatMap((folder) =>
+    readdirSync(inRoot(folder), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name),
+  )
+  return [...new Set(names)].sort()
+}
+
+const vitest = async (name: string, projects: readonly string[], env: Record<string, string> = {}): Promise<Count> => {
+  const report = join(cacheFolder('test'), `${name}.json`)
+  rmSync(report, { force: true })
+  const args = [
+    'run',
+    ...projects.flatMap((project) => ['--project', project]),
+    '--passWithNoTests',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...filter,
+  ]
+  const { code } = await run(tool('vitest'), args, { show: true, env })
+  return countReport(existsSync(report) ? readFileSync(report, 'utf8') : undefined, code)
+}
+
+const counts: Count[] = []
+counts.push(await vitest('local', ['unit', 'types', 'package']))
+
+const suites = serversWithSuites()
+const answers = await Promise.all(suites.map(serverAnswers))
+const missing = suites.filter((_, index) => !answers[index])
+if (suites.length > 0) {
+  counts.push(await vitest('services', ['services'], { FAIRLEAD_LEFT_OUT: missing.join(',') }))
+}
+
+for (const { skipped } of counts) for (const name of skipped) console.log(`did not run: ${name}`)
+if (missing.length > 0) {
+  console.log(`left out, because the server is not up: ${missing.join(', ')} (start it with test/services/up)`)
+  if (requireServices) counts.push({ passed: 0, failed: missing.length, skipped: [] })
+}
+const passed = counts.reduce((sum, count) => sum + count.passed, 0)
+const failed = counts.reduce((sum, count) => sum + count.failed, 0)
+const nothingRan = passed + failed === 0
+if (nothingRan) console.log('no test was found')
+process.exitCode = failed > 0 || nothingRan ? 1 : 0
+console.log(`${passed} passed, ${failed} failed`)

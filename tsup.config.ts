@@ -1,0 +1,26 @@
+// One entry a subpath of `exports`; shared code lands in chunks, so that a class exists once however many subpaths are imported.
+import type { Options } from 'tsup'
+
+const options: Options = {
+  entry: {
+    index: 'src/index.ts',
+    errors: 'src/errors/index.ts',
+    core: 'src/core/index.ts',
+    policies: 'src/policies/index.ts',
+    rpi: 'src/rpi/index.ts',
+    discovery: 'src/discovery/index.ts',
+    http: 'src/adapters/http/index.ts',
+    testing: 'src/testing/index.ts',
+  },
+  format: ['esm', 'cjs'],
+  target: 'node20',
+  platform: 'node',
+  splitting: true,
+  treeshake: false,
+  shims: true,
+  clean: true,
+  silent: true,
+  dts: { compilerOptions: { ignoreDeprecations: '6.0' } },
+}
+
+export default options

@@ -1,0 +1,67 @@
+// Four projects: `unit` and `types` need nothing, `services` needs real servers, `package` needs the packed tarball.
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+
+// Examples import `fairlead` as a user does; here that name is the source, so that no build is needed.
+const alias = [
+  { find: /^fairlead$/, replacement: source('index.ts') },
+  { find: /^fairlead\/http$/, replacement: source('adapters/http/index.ts') },
+  { find: /^fairlead\/([a-z]+)$/, replacement: source('$1/index.ts') },
+]
+
+// `npm test` names the servers that are not up; a suite names its server by its folder.
+const leftOut = (process.env.FAIRLEAD_LEFT_OUT ?? '')
+  .split(',')
+  .filter((name) => name !== '')
+  .flatMap((name) => [`test/conformance/${name}/**`, `test/chaos/${name}/**`])
+
+const config: ViteUserConfig = defineConfig({
+  resolve: { alias },
+  test: {
+    globals: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/conformance/**', 'test/chaos/**', 'test/package/**'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: { enabled: true, only: true, include: ['test/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'services',
+          include: ['test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts'],
+          exclude: leftOut,
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          globalSetup: ['test/package/setup.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 240_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
+
+export default config
