@@ -1,0 +1,48 @@
+// What a call inherits from the call that it is made for: deadline, headers, signal. Entered by server adapters and consumers.
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import type { Deadline } from './deadline.ts'
+
+/** What is handed down to the calls made while an incoming request is served. */
+export interface Inherited {
+  readonly deadline?: Deadline | undefined
+  /** Headers that travel on: trace context, baggage. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+const STORE = Symbol.for('fairlead.inherited')
+
+// One storage a process, whatever the number of installed copies: a deadline must not get lost between two of them.
+function storage(): AsyncLocalStorage<Inherited | undefined> {
+  const shared = globalThis as { [STORE]?: AsyncLocalStorage<Inherited | undefined> }
+  return (shared[STORE] ??= new AsyncLocalStorage())
+}
+
+/** What the code that runs now has inherited. */
+export function inherited(): Inherited | undefined {
+  return (globalThis as { [STORE]?: AsyncLocalStorage<Inherited | undefined> })[STORE]?.getStore()
+}
+
+/** Runs `work` so that the calls it makes inherit deadline, headers and signal. A tighter inherited deadline is kept. */
+export function withInherited<T>(what: Inherited, work: () => T): T {
+  const outer = inherited()
+  const deadline =
+    outer?.deadline !== undefined && what.deadline !== undefined && outer.deadline.at < what.deadline.at
+      ? outer.deadline
+      : (what.deadline ?? outer?.deadline)
+  const headers = what.headers ?? outer?.headers
+  const signal = what.signal ?? outer?.signal
+  return storage().run({ deadline, headers, signal }, work)
+}
+
+/**
+ * Runs work that belongs to nobody's call: outside the caller's async context, deadline and signal.
+ * For refreshes, caches, pools, and work that is finished after the answer.
+ * @example detached(() => warmCache())
+ */
+export function detached<T>(work: () => T): T {
+  return ROOT.runInAsyncScope(() => (inherited() === undefined ? work() : storage().run(undefined, work)))
+}
+
+// Made when the module is loaded, so outside every request: async context of users' own storages is left behind as well.
+const ROOT = new AsyncResource('fairlead.detached', { requireManualDestroy: true })

@@ -1,0 +1,57 @@
+// The only place that knows real time and real chance. Everything else is given a Clock and a Random, so tests own both.
+
+/** A timer that was set. Only ever handed back to the clock that made it. */
+export type Timer = unknown
+
+/** Time, injected. */
+export interface Clock {
+  /** Milliseconds, with fractions, on a scale that never goes back. Instants of fairlead are on this scale. */
+  now(): number
+  /** Milliseconds since 1970: for dates that leave the process, never for measuring. */
+  wallNow(): number
+  /** Calls back once after `ms`, with `arg`, so that no closure is needed. Keeps the process up. */
+  setTimer<A>(callback: (arg: A) => void, ms: number, arg: A): Timer
+  clearTimer(timer: Timer): void
+  /** Says of a timer that it is housekeeping and must not keep the process up. */
+  unref(timer: Timer): void
+}
+
+/** A number from 0 to less than 1. */
+export type Random = () => number
+
+const LONGEST = 2 ** 31 - 1
+
+/** Real time. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wallNow: () => Date.now(),
+  // Node runs a longer timer at once. None of ours may be longer (options are checked), but a sum could be.
+  setTimer: (callback, ms, arg) => setTimeout(callback, ms < LONGEST ? ms : LONGEST, arg),
+  clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
+  unref: (timer) => {
+    ;(timer as NodeJS.Timeout).unref()
+  },
+}
+
+/** Real chance. */
+export const systemRandom: Random = () => Math.random()
+
+/** Waits. Rejects with the signal's reason as soon as it is aborted. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const onAbort = (): void => {
+      clock.clearTimer(timer)
+      reject(signal?.reason)
+    }
+    const timer = clock.setTimer(
+      () => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      },
+      ms,
+      undefined,
+    )
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
