@@ -1,0 +1,140 @@
+// The standard order, which nobody has to think about. First = outermost:
+// telemetry > deadline > fallback > cache | coalesce > retry > rate-limit > circuit-breaker > attempt-timeout > bulkhead > pick > transport.
+// Hedging stands beside retry, adaptive limits beside the bulkhead, quorum before and chaos after the pick, once they exist.
+import type { Clock } from '../core/clock.ts'
+import { DESCRIBE, type Describable, type LayerDescription } from '../core/describe.ts'
+import type { Events } from '../core/events.ts'
+import { compose, type Handler, type Layer } from '../core/handler.ts'
+import { durationOption, invalidOption, knownOptions } from '../core/options.ts'
+import { attemptTimeoutLayer } from './attempt-timeout.ts'
+import { type Bulkhead, bulkhead } from './bulkhead.ts'
+import { type CacheOptions, cache } from './cache.ts'
+import { type CircuitBreaker, type CircuitBreakerOptions, circuitBreaker } from './circuit-breaker.ts'
+import { type CoalesceOptions, coalesce } from './coalesce.ts'
+import { deadline } from './deadline.ts'
+import { type Fallback, fallback } from './fallback.ts'
+import { type RateLimit, type RateLimitOptions, rateLimit } from './rate-limit.ts'
+import { type RetryOptions, retry } from './retry.ts'
+import { SEAMS, type Seams, world } from './seams.ts'
+import { telemetryLayer } from './telemetry.ts'
+
+/** Policies that all operations of a service share. Flat, all optional; `false` switches one off. */
+export interface StandardOptions extends Seams {
+  /** For the whole call, milliseconds. Default 5,000. `false`: only an inherited deadline counts. */
+  readonly deadlineMs?: number | false | undefined
+  /** For one attempt, milliseconds. Default 2,000. `false`: the deadline alone bounds it. */
+  readonly attemptTimeoutMs?: number | false | undefined
+  /** Cap on outstanding calls, without a queue. Default 100. Give a `bulkhead()` to share one. */
+  readonly maxOutstanding?: number | false | Bulkhead | undefined
+  /** Default: opens at 50 % of at least 20 calls in 10 s. Give a `circuitBreaker()` to share or steer one. */
+  readonly circuitBreaker?: CircuitBreakerOptions | CircuitBreaker | false | undefined
+  /** Default: none. Give a `rateLimit()` to share one. */
+  readonly rateLimit?: RateLimitOptions | RateLimit | false | undefined
+  /** 3 attempts in all, full jitter, within a budget. */
+  readonly retry?: RetryOptions | false | undefined
+}
+
+/** Policies that belong to one operation: they know its answers. */
+export interface OperationPolicies {
+  readonly fallback?: readonly Fallback<unknown>[] | undefined
+  readonly cache?: CacheOptions | undefined
+  readonly coalesce?: CoalesceOptions | undefined
+}
+
+/** Names of the standard options, seams included. */
+export const STANDARD_OPTIONS: readonly string[] = ['deadlineMs', 'attemptTimeoutMs', 'maxOutstanding', 'circuitBreaker', 'rateLimit', 'retry', ...SEAMS]
+
+/** The shared part of the pipelines of one service. */
+export interface Standard {
+  /** Infinity where there is none. */
+  readonly deadlineMs: number
+  readonly clock: Clock
+  readonly events: Events
+  readonly circuitBreaker: CircuitBreaker | undefined
+  readonly bulkhead: Bulkhead | undefined
+  /** The pipeline of one operation around its handler. */
+  pipeline<Req, Res>(own: OperationPolicies, handler: Handler<Req, Res>): Handler<Req, Res>
+  /** What the pipeline last made of these policies consists of, outermost first. */
+  layers(own: OperationPolicies): readonly LayerDescription[]
+}
+
+/**
+ * Builds the shared layers once.
+ * @param name for the events of the circuit breaker: the service
+ * @throws FairleadError `INVALID_OPTIONS`, naming the option and the fix
+ */
+export function standard(name: string, options: StandardOptions, pick?: Layer | undefined): Standard {
+  knownOptions('standard', options, STANDARD_OPTIONS)
+  const seen = world(options)
+  const seams = seamsOf(options)
+  const deadlineMs = options.deadlineMs === false ? Infinity : durationOption('deadlineMs', options.deadlineMs, 5_000)
+  const attemptTimeoutMs = options.attemptTimeoutMs === false ? Infinity : durationOption('attemptTimeoutMs', options.attemptTimeoutMs, 2_000)
+  const slots = bulkheadOf(options.maxOutstanding, seams)
+  const breaker = breakerOf(name, options.circuitBreaker, attemptTimeoutMs, seams)
+  const outer: Layer[] = [telemetryLayer(seen), deadline(seams)]
+  const inner: Layer[] = []
+  if (options.retry !== undefined && options.retry !== false)
+    inner.push(retry({ ...seams, ...optionsObject('retry', options.retry, 'give its options, or false') }))
+  const rate = rateOf(options.rateLimit, seams)
+  if (rate !== undefined) inner.push(rate)
+  if (breaker !== undefined) inner.push(breaker)
+  inner.push(attemptTimeoutLayer(attemptTimeoutMs, seen))
+  if (slots !== undefined) inner.push(slots)
+  if (pick !== undefined) inner.push(pick)
+  const all = (own: OperationPolicies): readonly Layer[] => [...outer, ...ownLayers(own, seams), ...inner]
+  // A description shows the layers that run: those of one operation have state of their own.
+  const running = new WeakMap<OperationPolicies, readonly Layer[]>()
+  return {
+    deadlineMs,
+    clock: seen.clock,
+    events: seen.events,
+    circuitBreaker: breaker,
+    bulkhead: slots,
+    pipeline: (own, handler) => {
+      const layers = all(own)
+      running.set(own, layers)
+      return compose(layers, handler)
+    },
+    layers: (own) => (running.get(own) ?? all(own)).map(describeLayer),
+  }
+}
+
+function describeLayer(layer: Layer): LayerDescription {
+  return (layer as Layer & Partial<Describable<LayerDescription>>)[DESCRIBE]?.() ?? { layer: layer.name || 'layer', options: {} }
+}
+
+function seamsOf({ clock, random, onEvent }: Seams): Seams {
+  return { clock, random, onEvent }
+}
+
+function ownLayers({ fallback: chain, cache: kept, coalesce: shared }: OperationPolicies, seams: Seams): readonly Layer[] {
+  const layers: Layer[] = []
+  if (chain !== undefined && chain.length > 0) layers.push(fallback(chain, seams))
+  if (kept !== undefined) layers.push(cache({ ...seams, ...kept }))
+  if (shared !== undefined) layers.push(coalesce({ ...seams, ...shared }))
+  return layers
+}
+
+function bulkheadOf(given: StandardOptions['maxOutstanding'], seams: Seams): Bulkhead | undefined {
+  if (given === false) return undefined
+  return typeof given === 'function' ? given : bulkhead({ ...seams, maxOutstanding: given })
+}
+
+function breakerOf(name: string, given: StandardOptions['circuitBreaker'], attemptTimeoutMs: number, seams: Seams): CircuitBreaker | undefined {
+  if (given === false) return undefined
+  if (typeof given === 'function') return given
+  const own = given === undefined ? {} : optionsObject('circuitBreaker', given, 'give its options, a circuitBreaker(), or false')
+  return circuitBreaker({ ...seams, name, probeTimeoutMs: attemptTimeoutMs === Infinity ? undefined : attemptTimeoutMs, ...own })
+}
+
+function rateOf(given: StandardOptions['rateLimit'], seams: Seams): RateLimit | undefined {
+  if (given === undefined || given === false) return undefined
+  return typeof given === 'function' ? given : rateLimit({ ...seams, ...optionsObject('rateLimit', given, 'give its options, a rateLimit(), or false') })
+}
+
+// Spread, a number or `true` would be taken for "the defaults".
+function optionsObject<T extends object>(option: string, given: T, fix: string): T {
+  if (typeof given !== 'object' || given === null) throw invalidOption(option, given, fix)
+  return given
+}
+

@@ -1,0 +1,258 @@
+import { describe, expect, it, vi } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
+import { type AbortableContext, type CallContext, createContext } from '../../src/core/context.ts'
+import type { Lease, Outcome, Resolver } from '../../src/core/contracts/balancer.ts'
+import { deadlineAt } from '../../src/core/deadline.ts'
+import { type Handler, isRefusal, refuse } from '../../src/core/handler.ts'
+import { createError } from '../../src/errors/classes.ts'
+import type { Code, Effect } from '../../src/errors/codes.ts'
+import { pick } from '../../src/policies/pick.ts'
+import { fakeClock } from '../../src/testing/fake-clock.ts'
+
+interface TestResolver extends Resolver {
+  readonly reports: (Outcome & { readonly id: string })[]
+  readonly taken: string[]
+}
+
+/** Gives the first endpoint that was not tried; the last one again when all were. */
+function resolverOf(...ids: readonly string[]): TestResolver {
+  const reports: (Outcome & { readonly id: string })[] = []
+  const taken: string[] = []
+  return {
+    service: 'stock',
+    reports,
+    taken,
+    acquire(context) {
+      const id = ids.find((each) => !context?.avoid?.has(each)) ?? ids.at(-1)
+      if (id === undefined) throw createError({ code: 'NO_ENDPOINT' })
+      taken.push(id)
+      return {
+        endpoint: { id, addresses: [{ host: 'h', port: 1 }] },
+        report: (outcome) => void reports.push({ id, ...outcome }),
+      }
+    },
+    untried: (avoid) => ids.filter((id) => !avoid.has(id)).length,
+    refresh() {},
+    async close() {},
+  }
+}
+
+const start = (): AbortableContext =>
+  createContext({ service: 'stock', operation: 'get', deadline: deadlineAt(Infinity, systemClock), idempotent: false })
+
+const run = (
+  resolver: Resolver,
+  handler: Handler<unknown, unknown>,
+  context: CallContext = start().context,
+): Promise<unknown> => Promise.resolve(pick(resolver)(handler)(undefined, context))
+
+const failing = (code: Code, effect?: Effect, retryAfterMs?: number) => async (): Promise<never> => {
+  throw createError({ code, effect, retryAfterMs })
+}
+
+describe('pick', () => {
+  it('sets the endpoint, marks it tried, and reports a success once', async () => {
+    const clock = fakeClock()
+    const resolver = resolverOf('a')
+    const { context } = start()
+    const handler = pick(resolver, { clock })(async (_request: unknown, inner) => {
+      expect(inner.endpoint?.id).toBe('a')
+      await clock.advance(20)
+      return 'answer'
+    })
+    expect(await handler(undefined, context)).toBe('answer')
+    expect([...context.tried]).toEqual(['a'])
+    expect(resolver.reports).toEqual([{ id: 'a', kind: 'success', latencyMs: 20 }])
+  })
+
+  it.each<[Code, Effect | undefined, Outcome['kind']]>([
+    ['CONNECTION_LOST', undefined, 'failure'],
+    ['ATTEMPT_TIMEOUT', undefined, 'failure'],
+    ['SERVER_ERROR', undefined, 'failure'],
+    ['REPLY_INVALID', undefined, 'failure'],
+    ['CONNECTION_REFUSED', undefined, 'not-sent'],
+    ['CONNECTION_LOST', 'none', 'not-sent'],
+    ['CERTIFICATE_INVALID', undefined, 'not-sent'],
+    ['UNAVAILABLE', undefined, 'overload'],
+    ['TOO_MANY_REQUESTS', undefined, 'overload'],
+    ['STREAM_REFUSED', undefined, 'overload'],
+    ['NOT_FOUND', undefined, 'success'],
+    ['DECLARED_FAILURE', undefined, 'success'],
+    ['CANCELLED', undefined, 'cancelled'],
+    ['SELF_EXHAUSTED', undefined, 'cancelled'],
+    ['INVALID_REQUEST', undefined, 'cancelled'],
+  ])('reports %s (effect %s) as %s', async (code, effect, kind) => {
+    const resolver = resolverOf('a')
+    await expect(run(resolver, failing(code, effect))).rejects.toMatchObject({ code })
+    expect(resolver.reports).toMatchObject([{ id: 'a', kind }])
+  })
+
+  it('hands on when to come again', async () => {
+    const resolver = resolverOf('a')
+    await expect(run(resolver, failing('UNAVAILABLE', undefined, 700))).rejects.toThrow()
+    expect(resolver.reports).toMatchObject([{ kind: 'overload', retryAfterMs: 700 }])
+  })
+
+  it('reports what is no error of ours, thrown or rejected', async () => {
+    const resolver = resolverOf('a')
+    await expect(
+      run(resolver, () => Promise.reject(Object.assign(new Error('read'), { code: 'ECONNRESET', syscall: 'read' }))),
+    ).rejects.toThrow('read')
+    const thrown = (): never => {
+      throw new Error('at once')
+    }
+    expect(() => pick(resolver)(thrown)(undefined, start().context)).toThrow('at once')
+    expect(resolver.reports.map((each) => each.kind)).toEqual(['failure', 'failure'])
+  })
+
+  it('lets a refusal through as it is, and gives the lease back', () => {
+    const resolver = resolverOf('a')
+    const refusal = refuse(() => createError({ code: 'RATE_LIMITED' }))
+    const result = pick(resolver)(() => refusal)(undefined, start().context)
+    expect(isRefusal(result)).toBe(true)
+    expect(result).toBe(refusal)
+    expect(resolver.reports).toMatchObject([{ kind: 'cancelled' }])
+  })
+
+  it('rejects with NO_ENDPOINT where there is none', async () => {
+    await expect(run(resolverOf(), async () => 1)).rejects.toMatchObject({ code: 'NO_ENDPOINT' })
+  })
+
+  it('waits for what the work tracks, and for what that tracks', async () => {
+    const resolver = resolverOf('a')
+    const { context } = start()
+    let first = (): void => {}
+    let second = (): void => {}
+    await run(
+      resolver,
+      async (_request, inner) => {
+        inner.track(new Promise<void>((resolve) => (first = resolve)))
+        return 'head'
+      },
+      context,
+    )
+    const settle = async (): Promise<void> => {
+      for (let n = 0; n < 20; n++) await Promise.resolve()
+    }
+    await settle()
+    context.track(new Promise<void>((resolve) => (second = resolve)))
+    first()
+    await settle()
+    expect(resolver.reports).toEqual([])
+    second()
+    await settle()
+    expect(resolver.reports).toMatchObject([{ kind: 'success' }])
+  })
+})
+
+describe('an endpoint that cannot be reached', () => {
+  it('is passed over for an untried one in the same attempt', async () => {
+    const resolver = resolverOf('a', 'b')
+    const { context } = start()
+    const attempts: number[] = []
+    const answer = await run(
+      resolver,
+      async (_request, inner) => {
+        attempts.push(inner.attempt)
+        if (inner.endpoint?.id === 'a') throw createError({ code: 'CONNECTION_REFUSED' })
+        return 'b answered'
+      },
+      context,
+    )
+    expect(answer).toBe('b answered')
+    expect(attempts).toEqual([1, 1])
+    expect(resolver.reports).toMatchObject([
+      { id: 'a', kind: 'not-sent' },
+      { id: 'b', kind: 'success' },
+    ])
+  })
+
+  it('is what the call fails with when no other is left', async () => {
+    const resolver = resolverOf('a', 'b')
+    await expect(run(resolver, failing('CONNECTION_REFUSED'))).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' })
+    expect(resolver.taken).toEqual(['a', 'b'])
+  })
+
+  it('does not lead the call through a hundred dead ones', async () => {
+    const resolver = resolverOf(...Array.from({ length: 100 }, (_, n) => `dead-${n}`))
+    await expect(run(resolver, failing('CONNECTION_REFUSED'))).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' })
+    expect(resolver.taken).toHaveLength(4)
+  })
+
+  it.each<[Code, Effect | undefined]>([
+    ['CONNECTION_LOST', 'unknown'],
+    ['CERTIFICATE_INVALID', 'none'],
+    ['TOO_MANY_REQUESTS', 'none'],
+    ['STREAM_REFUSED', 'none'],
+    ['SELF_EXHAUSTED', 'none'],
+    ['NOT_FOUND', 'none'],
+  ])('is not what %s (effect %s) means', async (code, effect) => {
+    const resolver = resolverOf('a', 'b')
+    await expect(run(resolver, failing(code, effect))).rejects.toMatchObject({ code })
+    expect(resolver.taken).toEqual(['a'])
+  })
+
+  it('is not passed over once the attempt was aborted', async () => {
+    const resolver = resolverOf('a', 'b')
+    const { context, abort } = start()
+    const work = run(
+      resolver,
+      async () => {
+        abort(createError({ code: 'CANCELLED' }))
+        throw createError({ code: 'CONNECTION_REFUSED' })
+      },
+      context,
+    )
+    await expect(work).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' })
+    expect(resolver.taken).toEqual(['a'])
+  })
+})
+
+describe('before the first word of discovery', () => {
+  function late(): { resolver: Resolver; arrive(lease: Lease): void; fail(error: unknown): void } {
+    let arrive: (lease: Lease) => void = () => {}
+    let fail: (error: unknown) => void = () => {}
+    const pending = new Promise<Lease>((resolve, reject) => {
+      arrive = resolve
+      fail = reject
+    })
+    return {
+      resolver: { ...resolverOf(), acquire: () => pending },
+      arrive: (lease) => arrive(lease),
+      fail: (error) => fail(error),
+    }
+  }
+  const endpoint = { id: 'a', addresses: [{ host: 'h', port: 1 }] }
+
+  it('waits', async () => {
+    const { resolver, arrive } = late()
+    const report = vi.fn()
+    const work = run(resolver, async (_request, inner) => inner.endpoint?.id)
+    arrive({ endpoint, report })
+    expect(await work).toBe('a')
+    expect(report).toHaveBeenCalledOnce()
+  })
+
+  it('leaves at once when the attempt is aborted, and gives back what comes too late', async () => {
+    const { resolver, arrive } = late()
+    const handler = vi.fn(async () => 1)
+    const { context, abort } = start()
+    const work = run(resolver, handler, context)
+    const reason = createError({ code: 'ATTEMPT_TIMEOUT' })
+    abort(reason)
+    await expect(work).rejects.toBe(reason)
+    const report = vi.fn()
+    arrive({ endpoint, report })
+    await Promise.resolve()
+    await Promise.resolve()
+    expect(report).toHaveBeenCalledExactlyOnceWith({ kind: 'cancelled', latencyMs: 0 })
+    expect(handler).not.toHaveBeenCalled()
+  })
+
+  it('fails with what discovery says', async () => {
+    const { resolver, fail } = late()
+    const work = run(resolver, async () => 1)
+    fail(createError({ code: 'NO_ENDPOINT' }))
+    await expect(work).rejects.toMatchObject({ code: 'NO_ENDPOINT' })
+  })
+})
