@@ -1,0 +1,7 @@
+// The subpath `fairlead/http`: HTTP as a transport of RPI, as a fetch, and as an interceptor of undici.
+export type { HttpHeaders, HttpOptions, HttpTarget, HttpTls, HttpTransportOptions, ResolverSource } from './options.ts'
+export type { OriginPolicies } from './origins.ts'
+export { type HttpInterceptor, type ResilienceOptions, resilience } from './resilience.ts'
+export { type ResilientFetch, type ResilientFetchOptions, resilientFetch } from './resilient-fetch.ts'
+export { type HttpTransport, httpTransport } from './transport.ts'
+export type { HttpDispatcher } from './undici.ts'

@@ -1,0 +1,33 @@
+// fairlead/rpi: contracts, proxies, server adapters, and the wrapper for whatever you call already.
+export type { OperationDescriptor, RpiReply, RpiTransport } from '../core/contracts/rpi.ts'
+export type { Callable, CallResult, Detailed } from './callable.ts'
+export { defineContract, isFailure } from './contract.ts'
+export {
+  close,
+  createProxy,
+  type Proxied,
+  type ProxyMethod,
+  type ProxyOperationOptions,
+  type ProxyOptions,
+} from './proxy.ts'
+export { type Resilient, type ResilientOptions, type RetryChoice, resilient, type Wrapped } from './resilient.ts'
+export type { FetchHandler } from './server/fetch.ts'
+export type { HandlerContext } from './server/handler-context.ts'
+export type { NodeListener } from './server/node.ts'
+export { createServerAdapter, type Handlers, type ServerAdapter, type ServerAdapterOptions } from './server-adapter.ts'
+export type {
+  AnySchema,
+  CallerInput,
+  CallerOutput,
+  Contract,
+  FailureData,
+  FailureDefinition,
+  FailureInput,
+  FailureName,
+  HandlerInput,
+  HandlerOutput,
+  Operation,
+  OperationDefinition,
+  OperationDefinitions,
+  Streaming,
+} from './types.ts'

@@ -1,0 +1,292 @@
+// One operation of a proxy: checks the input before anything, runs the pipeline, and turns a declared failure into an error at the very edge.
+import { FailureAnswer } from '../core/answer.ts'
+import type { CallContext } from '../core/context.ts'
+import type { OperationDescriptor, RpiReply, RpiTransport } from '../core/contracts/rpi.ts'
+import { type Handler, isRefusal, type Refusal } from '../core/handler.ts'
+import { type Validated, validate } from '../core/schema.ts'
+import { type FairleadError, isFairleadError } from '../errors/base.ts'
+import { createError } from '../errors/classes.ts'
+import { classify } from '../errors/classify.ts'
+import type { Code } from '../errors/codes.ts'
+import { begin, type CallOptions, type CallTemplate } from '../policies/call.ts'
+import { type CallResult, checkCallOptions, type Detailed, detailed } from './callable.ts'
+import { failureParts } from './contract.ts'
+import { asFailure, incomingItems, isIterable, outgoingItems } from './streams.ts'
+import type { AnySchema, Operation } from './types.ts'
+
+/** What the operations of one proxy share. */
+export interface Shared {
+  readonly transport: RpiTransport
+  readonly validateInput: boolean
+  readonly validateOutput: boolean
+  readonly gate: Gate
+}
+
+/** Lets calls in until the proxy is closed, and knows when the last one is over. */
+export class Gate {
+  #running = 0
+  #closed = false
+  #idle: (() => void)[] = []
+
+  /** Whether a call may begin. Whoever is let in has to leave. */
+  enter(): boolean {
+    if (this.#closed) return false
+    this.#running++
+    return true
+  }
+
+  leave(): void {
+    if (--this.#running === 0 && this.#closed) for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** Refuses from now on; resolves when the calls that are under way are over. */
+  close(): Promise<void> {
+    this.#closed = true
+    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
+  }
+}
+
+type See = ((context: CallContext) => void) | undefined
+
+/** The innermost handler of an operation: the transport, and what the contract says of its reply. */
+export function transportHandler(
+  operation: Operation,
+  { transport, validateOutput }: Shared,
+): Handler<unknown, unknown> {
+  const { definition, streaming } = operation
+  const output = validateOutput ? definition.output : undefined
+  const answers = definition.output !== undefined
+  const streams = streaming === 'server' || streaming === 'both'
+  return async (input, context) => {
+    let reply: RpiReply
+    try {
+      reply = await transport.invoke(operation, input, context)
+    } catch (error) {
+      throw explained(error, operation, context, transport)
+    }
+    if (reply.failure !== undefined) return await failureOf(operation, reply.failure, reply.output, context)
+    if (streams) return reply.output
+    if (!answers) return undefined
+    if (output === undefined) return reply.output
+    const checked = validate(output, reply.output)
+    const result = checked instanceof Promise ? await checked : checked
+    if (!result.ok) throw invalidReply(operation, result.issues, context)
+    return result.value
+  }
+}
+
+function explained(
+  error: unknown,
+  operation: OperationDescriptor,
+  context: CallContext,
+  { name }: RpiTransport,
+): FairleadError {
+  const { attempt, idempotent, aborted, endpoint, effect } = context
+  return classify(error, {
+    service: operation.service,
+    operation: operation.name,
+    transport: name,
+    attempt,
+    idempotent,
+    aborted,
+    endpoint: endpoint?.id,
+    effect,
+  })
+}
+
+async function failureOf(
+  operation: Operation,
+  failure: string,
+  data: unknown,
+  context: CallContext,
+): Promise<FailureAnswer> {
+  const { schema } = failureParts(operation.definition.failures?.[failure])
+  if (!operation.failures.includes(failure))
+    throw invalidReply(operation, [{ path: '', message: `no failure is called ${failure}` }], context)
+  const result = await validate(schema as AnySchema, data)
+  if (!result.ok)
+    throw invalidReply(operation, result.issues, context, `the data of the failure ${failure} break their schema`)
+  return new FailureAnswer(failure, result.value)
+}
+
+function invalidReply(
+  { service, name }: OperationDescriptor,
+  issues: unknown,
+  context: CallContext,
+  message?: string,
+): FairleadError {
+  const { attempt, endpoint, idempotent } = context
+  return createError({
+    code: 'REPLY_INVALID',
+    message,
+    details: { issues },
+    service,
+    operation: name,
+    attempt,
+    endpoint: endpoint?.id,
+    idempotent,
+    stack: false,
+  })
+}
+
+/** Makes the calls of one operation. */
+export class Invoker {
+  readonly #operation: Operation
+  readonly #pipeline: Handler<unknown, unknown>
+  readonly #template: CallTemplate
+  readonly #shared: Shared
+  readonly #input: AnySchema | undefined
+  readonly #sends: boolean
+
+  constructor(operation: Operation, pipeline: Handler<unknown, unknown>, template: CallTemplate, shared: Shared) {
+    const { streaming, definition } = operation
+    this.#operation = operation
+    this.#pipeline = pipeline
+    this.#template = template
+    this.#shared = shared
+    this.#sends = streaming === 'client' || streaming === 'both'
+    this.#input = shared.validateInput ? definition.input : undefined
+  }
+
+  async call(input: unknown, options: CallOptions | undefined): Promise<unknown> {
+    return this.#run(input, options, undefined)
+  }
+
+  async detailed(input: unknown, options: CallOptions | undefined): Promise<Detailed<unknown>> {
+    let seen: CallContext | undefined
+    const value = await this.#run(input, options, (context) => {
+      seen = context
+    })
+    return detailed(value, seen)
+  }
+
+  async result(input: unknown, options: CallOptions | undefined): Promise<CallResult<unknown>> {
+    const { gate } = this.#shared
+    if (!gate.enter()) return { ok: false, error: this.#error('SHUTDOWN') }
+    try {
+      const begun = await this.#begin(input, options, undefined)
+      if ('refused' in begun) return { ok: false, error: begun.refused as FairleadError }
+      const answer = await begun.answer
+      return answer instanceof FailureAnswer
+        ? { ok: false, error: this.#declared(answer) }
+        : { ok: true, value: this.#received(answer, options) }
+    } catch (error) {
+      return { ok: false, error: this.#own(error) }
+    } finally {
+      gate.leave()
+    }
+  }
+
+  async #run(input: unknown, options: CallOptions | undefined, see: See): Promise<unknown> {
+    const { gate } = this.#shared
+    if (!gate.enter()) throw this.#error('SHUTDOWN')
+    try {
+      const checked = this.#prepare(input, options)
+      const ready = checked instanceof Promise ? await checked : checked
+      const begun = begin(this.#pipeline, this.#template, ready.input, options, see)
+      if (isRefusal(begun)) throw begun.refused
+      const answer = await begun
+      if (answer instanceof FailureAnswer) throw this.#declared(answer)
+      return this.#received(answer, options)
+    } finally {
+      gate.leave()
+    }
+  }
+
+  // The promise of the answer is wrapped, or awaiting this would await it as well.
+  async #begin(
+    input: unknown,
+    options: CallOptions | undefined,
+    see: See,
+  ): Promise<Refusal | { readonly answer: PromiseLike<unknown> }> {
+    const ready = await this.#prepare(input, options)
+    const begun = begin(this.#pipeline, this.#template, ready.input, options, see)
+    return isRefusal(begun) ? ({ refused: begun.refused } as Refusal) : { answer: begun }
+  }
+
+  #prepare(
+    input: unknown,
+    options: CallOptions | undefined,
+  ): { readonly input: unknown } | Promise<{ readonly input: unknown }> {
+    checkCallOptions(options)
+    if (this.#sends) {
+      if (!isIterable(input))
+        throw this.#invalid([{ path: '', message: 'give an iterable: the operation takes a stream' }])
+      return { input: outgoingItems(input, this.#input, (issues) => this.#invalid(issues)) }
+    }
+    if (this.#operation.definition.input === undefined) return NO_INPUT
+    if (this.#input === undefined) return { input }
+    const checked = validate(this.#input, input)
+    return checked instanceof Promise
+      ? checked.then((result) => this.#checked(result, input))
+      : this.#checked(checked, input)
+  }
+
+  // What was given is sent, not what the schema made of it: the service validates, and transforms, itself.
+  #checked(result: Validated<unknown>, input: unknown): { readonly input: unknown } {
+    if (!result.ok) throw this.#invalid(result.issues)
+    return { input }
+  }
+
+  #received(answer: unknown, options: CallOptions | undefined): unknown {
+    const { streaming, definition, service, name } = this.#operation
+    if (streaming !== 'server' && streaming !== 'both') return answer
+    const broken = (issues: unknown): FairleadError => this.#error('REPLY_INVALID', { issues })
+    if (!isIterable(answer)) throw broken([{ path: '', message: 'the transport gave no stream' }])
+    return incomingItems(answer as AsyncIterable<unknown>, {
+      schema: this.#shared.validateOutput ? definition.output : undefined,
+      signal: options?.signal,
+      broken,
+      failed: (error) => this.#failedItem(error),
+      cancelled: (reason) => createError({ code: 'CANCELLED', cause: reason, service, operation: name, stack: false }),
+    })
+  }
+
+  #failedItem(error: unknown): FairleadError {
+    const failure = isFairleadError(error) ? undefined : asFailure(error)
+    if (failure === undefined) return this.#own(error)
+    const { schema } = failureParts(this.#operation.definition.failures?.[failure.failure])
+    // A stream has ended by now; an asynchronous schema of a failure's data is not waited for.
+    const result = schema === undefined ? undefined : validate(schema, failure.data)
+    if (result === undefined || (!(result instanceof Promise) && !result.ok)) return this.#error('REPLY_INVALID')
+    return this.#declared(
+      result instanceof Promise ? failure : new FailureAnswer(failure.failure, (result as { value: unknown }).value),
+    )
+  }
+
+  #own(error: unknown): FairleadError {
+    const { service, name } = this.#operation
+    return isFairleadError(error)
+      ? error
+      : classify(error, {
+          service,
+          operation: name,
+          idempotent: this.#template.idempotent,
+          transport: this.#shared.transport.name,
+        })
+  }
+
+  #declared({ failure, data }: FailureAnswer): FairleadError {
+    const { service, name } = this.#operation
+    return createError({
+      code: 'DECLARED_FAILURE',
+      message: failure,
+      failure,
+      details: data,
+      service,
+      operation: name,
+      stack: false,
+    })
+  }
+
+  #invalid(issues: unknown): FairleadError {
+    return this.#error('INVALID_INPUT', { issues })
+  }
+
+  #error(code: Code, details?: unknown): FairleadError {
+    const { service, name } = this.#operation
+    return createError({ code, details, service, operation: name })
+  }
+}
+
+const NO_INPUT: { readonly input: undefined } = Object.freeze({ input: undefined })
