@@ -1,0 +1,43 @@
+// What the three services promise one another. Both sides of every call are typed by these.
+import { defineContract } from 'fairlead'
+import { z } from 'zod'
+
+const order = { orderId: z.string(), sku: z.string(), quantity: z.number().int().positive() }
+
+export const Inventory = defineContract('inventory', {
+  stock: { http: 'GET /stock/:sku', idempotent: true, input: z.object({ sku: z.string() }), output: z.object({ level: z.number() }) },
+  reserve: {
+    http: 'POST /reservations',
+    idempotent: true, // by orderId
+    input: z.object(order),
+    output: z.object({ reservationId: z.string() }),
+    failures: { outOfStock: z.object({ left: z.number() }) },
+  },
+  release: { http: 'DELETE /reservations/:reservationId', idempotent: true, input: z.object({ reservationId: z.string() }), output: z.object({}) },
+})
+
+export const Payment = defineContract('payment', {
+  charge: {
+    http: 'POST /charges',
+    idempotent: true, // by orderId: the ledger takes each order once
+    input: z.object({ orderId: z.string(), amount: z.number().positive(), card: z.string() }),
+    output: z.object({ chargeId: z.string() }),
+    failures: { declined: z.object({ reason: z.string() }) },
+  },
+})
+
+export const Orders = defineContract('orders', {
+  place: {
+    http: 'POST /orders',
+    idempotent: true,
+    input: z.object({ ...order, card: z.string() }),
+    output: z.object({ orderId: z.string(), chargeId: z.string() }),
+    failures: { outOfStock: z.object({ left: z.number() }), declined: z.object({ reason: z.string() }) },
+  },
+  quote: {
+    http: 'GET /quotes/:sku',
+    idempotent: true,
+    input: z.object({ sku: z.string() }),
+    output: z.object({ level: z.number(), from: z.string(), ageMs: z.number() }),
+  },
+})

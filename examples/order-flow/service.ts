@@ -1,0 +1,64 @@
+// What the services of the demo have in common: a port, counters, and a lever by which the demo breaks them.
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** How a service behaves just now. */
+export interface Mood {
+  /** Wait so long before working. */
+  readonly delayMs?: number
+  /** Answer 500 to everything. */
+  readonly failing?: boolean
+  /** Close the port. */
+  readonly down?: boolean
+  /** For the order service: circuits as new. */
+  readonly reset?: boolean
+}
+
+/** What a service saw, counted there. */
+export interface Seen {
+  readonly requests: number
+  readonly peak: number
+  readonly [what: string]: number
+}
+
+export type Ask = { readonly mood: Mood } | { readonly seen: 'and forget' | 'and keep' }
+
+/** Runs a service in this process: listens, counts, obeys the demo. */
+export async function runService(listener: RequestListener, own: { mood?: (mood: Mood) => void; seen?: () => Record<string, number> } = {}): Promise<void> {
+  let mood: Mood = {}
+  let requests = 0
+  let inFlight = 0
+  let peak = 0
+  const server: Server = createServer((request, response) => {
+    requests++
+    peak = Math.max(peak, ++inFlight)
+    response.once('close', () => inFlight--)
+    const { delayMs, failing } = mood
+    const work = (): void => {
+      if (failing) response.writeHead(500).end()
+      else listener(request, response)
+    }
+    if (delayMs === undefined) work()
+    else setTimeout(work, delayMs)
+  })
+  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+  const { port } = server.address() as AddressInfo
+  process.on('message', async (ask: Ask) => {
+    if ('mood' in ask) {
+      mood = ask.mood
+      own.mood?.(mood)
+      if (mood.down && server.listening) {
+        const closed = new Promise((done) => server.close(done))
+        server.closeAllConnections()
+        await closed
+      }
+      if (!mood.down && !server.listening) await new Promise<void>((ready) => server.listen(port, '127.0.0.1', ready))
+      process.send?.({})
+    } else {
+      process.send?.({ requests, peak, ...own.seen?.() })
+      if (ask.seen === 'and forget') requests = peak = 0
+    }
+  })
+  process.on('disconnect', () => process.exit())
+  process.send?.({ port })
+}
