@@ -47,8 +47,8 @@ function build(error: unknown, found: Found | undefined, hints: Hints): Fairlead
   const code = found?.code ?? 'CALL_FAILED'
   const facts = found?.facts ?? look(error)
   const message = words(facts)
+  // Field by field: a spread of this many costs more than the error itself.
   return createError({
-    ...stampOf(hints),
     code,
     message: message ?? (facts.isError ? undefined : `${describeThrown(error)} was thrown`),
     cause: error,
@@ -57,6 +57,14 @@ function build(error: unknown, found: Found | undefined, hints: Hints): Fairlead
     retryAfterMs: found?.retryAfterMs,
     details: found?.details,
     stack: !facts.isError,
+    idempotent: hints.idempotent,
+    service: hints.service,
+    operation: hints.operation,
+    endpoint: hints.endpoint,
+    transport: hints.transport,
+    channel: hints.channel,
+    attempt: hints.attempt,
+    elapsedMs: hints.elapsedMs,
   })
 }
 

@@ -63,7 +63,7 @@ const staticImports = (entry: string): readonly string[] => {
   return [...seen]
 }
 
-it('reads at most 30 files and 300 kB of its own when the root is imported', async () => {
+it('reads at most 40 files and 400 kB of its own when the root is imported', async () => {
   const dist = join(bare(), 'node_modules', 'fairlead', 'dist')
   const esm = staticImports(join(dist, 'index.js'))
   const code = "require('fairlead'); console.log(JSON.stringify(Object.keys(require.cache)))"
@@ -75,8 +75,8 @@ it('reads at most 30 files and 300 kB of its own when the root is imported', asy
     const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
     console.log(`${name} root import: ${files.length} files, ${kilobytes(bytes)}`)
     expect(files.length).toBeGreaterThan(1)
-    expect(files.length).toBeLessThanOrEqual(30)
-    expect(bytes).toBeLessThan(300 * 1024)
+    expect(files.length).toBeLessThanOrEqual(40)
+    expect(bytes).toBeLessThan(400 * 1024)
   }
 })
 

@@ -155,8 +155,7 @@ function toJson(value: unknown): string {
 }
 
 function checkedSize(text: string, most: number): number {
-  // A character of a string is one to three bytes: most bodies need no count.
-  const bytes = text.length * 3 <= most ? text.length : Buffer.byteLength(text)
+  const bytes = Buffer.byteLength(text)
   if (bytes > most)
     throw createError({
       code: 'PAYLOAD_TOO_LARGE',
