@@ -8,6 +8,12 @@ export function stockClient(baseUrl: string) {
   return resilient(
     'inventory.stock',
     ({ signal }, sku: string) => client.get<Stock>(`/stock/${sku}`, { signal }).then((response) => response.data),
-    { deadlineMs: 2_000, attemptTimeoutMs: 300, idempotent: true, retry: { attempts: 3 }, fallback: [lastGood({ maxAgeMs: 60_000 })] },
+    {
+      deadlineMs: 2_000,
+      attemptTimeoutMs: 300,
+      idempotent: true,
+      retry: { attempts: 3 },
+      fallback: [lastGood({ maxAgeMs: 60_000 })],
+    },
   )
 }

@@ -9,7 +9,9 @@ export function stockClient(pool: Pool) {
     async (context, sku: string): Promise<Stock> => {
       const client = await pool.connect()
       const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
-      const stopListening = context.onAbort(() => void pool.query('select pg_cancel_backend($1)', [rows[0]?.pid]).catch(() => {}))
+      const stopListening = context.onAbort(
+        () => void pool.query('select pg_cancel_backend($1)', [rows[0]?.pid]).catch(() => {}),
+      )
       try {
         const found = await client.query<Stock>('select sku, level from stock where sku = $1', [sku])
         if (found.rows[0] === undefined) throw Object.assign(new Error(`no stock of ${sku}`), { statusCode: 404 })
@@ -19,6 +21,13 @@ export function stockClient(pool: Pool) {
         client.release()
       }
     },
-    { deadlineMs: 2_000, attemptTimeoutMs: 300, maxOutstanding: 10, idempotent: true, retry: { attempts: 2 }, fallback: [lastGood({ maxAgeMs: 60_000 })] },
+    {
+      deadlineMs: 2_000,
+      attemptTimeoutMs: 300,
+      maxOutstanding: 10,
+      idempotent: true,
+      retry: { attempts: 2 },
+      fallback: [lastGood({ maxAgeMs: 60_000 })],
+    },
   )
 }

@@ -10,6 +10,12 @@ export function stockClient(baseUrl: string) {
       if (!response.ok) throw response // its status and Retry-After say whether to try again
       return (await response.json()) as Stock
     },
-    { deadlineMs: 2_000, attemptTimeoutMs: 300, idempotent: true, retry: { attempts: 3 }, fallback: [lastGood({ maxAgeMs: 60_000 })] },
+    {
+      deadlineMs: 2_000,
+      attemptTimeoutMs: 300,
+      idempotent: true,
+      retry: { attempts: 3 },
+      fallback: [lastGood({ maxAgeMs: 60_000 })],
+    },
   )
 }

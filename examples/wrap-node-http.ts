@@ -10,7 +10,9 @@ export function stockClient(baseUrl: string) {
   return resilient(
     'inventory.stock',
     async ({ signal }, sku: string): Promise<Stock> => {
-      const [response] = (await once(get(`${baseUrl}/stock/${sku}`, { agent, signal }), 'response')) as [IncomingMessage]
+      const [response] = (await once(get(`${baseUrl}/stock/${sku}`, { agent, signal }), 'response')) as [
+        IncomingMessage,
+      ]
       const { statusCode = 0, headers } = response
       if (statusCode >= 400) {
         response.resume()
@@ -18,6 +20,12 @@ export function stockClient(baseUrl: string) {
       }
       return (await json(response)) as Stock
     },
-    { deadlineMs: 2_000, attemptTimeoutMs: 300, idempotent: true, retry: { attempts: 3 }, fallback: [lastGood({ maxAgeMs: 60_000 })] },
+    {
+      deadlineMs: 2_000,
+      attemptTimeoutMs: 300,
+      idempotent: true,
+      retry: { attempts: 3 },
+      fallback: [lastGood({ maxAgeMs: 60_000 })],
+    },
   )
 }

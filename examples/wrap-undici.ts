@@ -15,6 +15,12 @@ export function stockClient(baseUrl: string) {
       }
       return (await body.json()) as Stock
     },
-    { deadlineMs: 2_000, attemptTimeoutMs: 300, idempotent: true, retry: { attempts: 3 }, fallback: [lastGood({ maxAgeMs: 60_000 })] },
+    {
+      deadlineMs: 2_000,
+      attemptTimeoutMs: 300,
+      idempotent: true,
+      retry: { attempts: 3 },
+      fallback: [lastGood({ maxAgeMs: 60_000 })],
+    },
   )
 }

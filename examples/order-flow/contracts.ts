@@ -5,7 +5,12 @@ import { z } from 'zod'
 const order = { orderId: z.string(), sku: z.string(), quantity: z.number().int().positive() }
 
 export const Inventory = defineContract('inventory', {
-  stock: { http: 'GET /stock/:sku', idempotent: true, input: z.object({ sku: z.string() }), output: z.object({ level: z.number() }) },
+  stock: {
+    http: 'GET /stock/:sku',
+    idempotent: true,
+    input: z.object({ sku: z.string() }),
+    output: z.object({ level: z.number() }),
+  },
   reserve: {
     http: 'POST /reservations',
     idempotent: true, // by orderId
@@ -13,7 +18,12 @@ export const Inventory = defineContract('inventory', {
     output: z.object({ reservationId: z.string() }),
     failures: { outOfStock: z.object({ left: z.number() }) },
   },
-  release: { http: 'DELETE /reservations/:reservationId', idempotent: true, input: z.object({ reservationId: z.string() }), output: z.object({}) },
+  release: {
+    http: 'DELETE /reservations/:reservationId',
+    idempotent: true,
+    input: z.object({ reservationId: z.string() }),
+    output: z.object({}),
+  },
 })
 
 export const Payment = defineContract('payment', {

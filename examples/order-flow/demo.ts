@@ -14,9 +14,13 @@ const ledger = mkdtempSync(join(tmpdir(), 'order-flow-'))
 const children: ChildProcess[] = []
 
 async function start(service: string, argument: string): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(`${service}.ts`, import.meta.url)), argument], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', fileURLToPath(new URL(`${service}.ts`, import.meta.url)), argument],
+    {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    },
+  )
   children.push(child)
   const ready = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => undefined)])
   if (ready === undefined) throw new Error(`${service} did not start`)
@@ -29,13 +33,20 @@ async function ask<T>(child: ChildProcess, what: Ask): Promise<T> {
   return (await answer)[0] as T
 }
 
-const alive = (all: readonly ChildProcess[]): ChildProcess[] => all.filter((child) => child.exitCode === null && child.signalCode === null)
-const setMood = async (all: readonly ChildProcess[], mood: Mood): Promise<void> => void (await Promise.all(alive(all).map((child) => ask(child, { mood }))))
+const alive = (all: readonly ChildProcess[]): ChildProcess[] =>
+  all.filter((child) => child.exitCode === null && child.signalCode === null)
+const setMood = async (all: readonly ChildProcess[], mood: Mood): Promise<void> =>
+  void (await Promise.all(alive(all).map((child) => ask(child, { mood }))))
 
 /** What all instances of a service saw together since it was last asked. */
 async function seen(all: readonly ChildProcess[]): Promise<Seen> {
   const each = await Promise.all(alive(all).map((child) => ask<Seen>(child, { seen: 'and forget' })))
-  return { ...each.at(-1), requests: sum(each.map((one) => one.requests)), peak: sum(each.map((one) => one.peak)), released: sum(each.map((one) => one['released'] ?? 0)) }
+  return {
+    ...each.at(-1),
+    requests: sum(each.map((one) => one.requests)),
+    peak: sum(each.map((one) => one.peak)),
+    released: sum(each.map((one) => one['released'] ?? 0)),
+  }
 }
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0)
 
@@ -44,7 +55,10 @@ type Outcome = { readonly ms: number; readonly ok: boolean; readonly error?: Fai
 let orderNumber = 0
 async function place(card = 'good'): Promise<Outcome> {
   const began = performance.now()
-  const result = await shop.place.result({ orderId: `order-${++orderNumber}`, sku: 'A-1', quantity: 1, card }, { deadlineMs: DEADLINE_MS })
+  const result = await shop.place.result(
+    { orderId: `order-${++orderNumber}`, sku: 'A-1', quantity: 1, card },
+    { deadlineMs: DEADLINE_MS },
+  )
   const ms = performance.now() - began
   return result.ok ? { ms, ok: true } : { ms, ok: false, error: result.error as FairleadError }
 }
@@ -83,12 +97,21 @@ const [inventoryA, inventoryB, paymentA, paymentB] = await Promise.all([
   start('payment', ledger),
 ])
 const at = ({ port }: { port: number }): string => `127.0.0.1:${port}`
-const order = await start('order', JSON.stringify({ inventory: [at(inventoryA), at(inventoryB)], payment: [at(paymentA), at(paymentB)] }))
+const order = await start(
+  'order',
+  JSON.stringify({ inventory: [at(inventoryA), at(inventoryB)], payment: [at(paymentA), at(paymentB)] }),
+)
 const inventories = [inventoryA.child, inventoryB.child]
 const payments = [paymentA.child, paymentB.child]
 const transport = httpTransport({ baseUrl: `http://${at(order)}` })
 // The customer: no policies of its own but the deadline, so that what is seen is the order service's doing.
-const shop = createProxy(Orders, { transport, retry: false, circuitBreaker: false, maxOutstanding: false, attemptTimeoutMs: false })
+const shop = createProxy(Orders, {
+  transport,
+  retry: false,
+  circuitBreaker: false,
+  maxOutstanding: false,
+  attemptTimeoutMs: false,
+})
 
 const calm = async (): Promise<void> => {
   await Promise.all([setMood([...inventories, ...payments], {}), setMood([order.child], { reset: true })])
@@ -100,49 +123,80 @@ async function allWell(): Promise<void> {
   const outcomes = await orders(40, 4)
   const [stock, money] = [await seen(inventories), await seen(payments)]
   check(`${accepted(outcomes)} of 40 accepted, ${codes(outcomes)}`, accepted(outcomes) === 40)
-  check(`the inventories saw ${stock.requests} calls, the payments ${money.requests}`, stock.requests === 40 && money.requests === 40)
+  check(
+    `the inventories saw ${stock.requests} calls, the payments ${money.requests}`,
+    stock.requests === 40 && money.requests === 40,
+  )
 }
 
 async function slowPayment(): Promise<void> {
-  step('2. Payment is slow (2 s)', `callers are answered within their ${DEADLINE_MS} ms; an order causes at most 3 attempts, retries stay in their budget`)
+  step(
+    '2. Payment is slow (2 s)',
+    `callers are answered within their ${DEADLINE_MS} ms; an order causes at most 3 attempts, retries stay in their budget`,
+  )
   await setMood(payments, { delayMs: 2_000 })
   const outcomes = await orders(8, 8)
   const money = await seen(payments)
   check(`0 of 8 accepted (${accepted(outcomes)}): ${codes(outcomes)}`, accepted(outcomes) === 0)
   check(`the slowest answer took ${slowest(outcomes)} ms`, slowest(outcomes) <= DEADLINE_MS + SLACK_MS)
-  check(`every error is of kind timing`, outcomes.every(({ error }) => error?.kind === 'timing'))
+  check(
+    `every error is of kind timing`,
+    outcomes.every(({ error }) => error?.kind === 'timing'),
+  )
   check(`the payments saw ${money.requests} attempts`, money.requests >= 8 && money.requests <= 24)
 }
 
 async function failingPayment(): Promise<void> {
-  step('3. Payment fails', 'the circuit opens; then callers are answered at once and payment is left alone; it closes by itself')
+  step(
+    '3. Payment fails',
+    'the circuit opens; then callers are answered at once and payment is left alone; it closes by itself',
+  )
   await setMood(payments, { failing: true })
   const first = await orders(40, 2)
   const before = await seen(payments)
-  check(`40 orders failed: ${codes(first)}; the payments saw ${before.requests} calls`, accepted(first) === 0 && before.requests < 60)
+  check(
+    `40 orders failed: ${codes(first)}; the payments saw ${before.requests} calls`,
+    accepted(first) === 0 && before.requests < 60,
+  )
   const refused = await orders(20, 4)
   const during = await seen(payments)
-  check(`20 more were refused: ${codes(refused)}; the payments saw ${during.requests} of them`, refused.every(({ error }) => error?.code === 'CIRCUIT_OPEN') && during.requests === 0)
+  check(
+    `20 more were refused: ${codes(refused)}; the payments saw ${during.requests} of them`,
+    refused.every(({ error }) => error?.code === 'CIRCUIT_OPEN') && during.requests === 0,
+  )
   await setMood(payments, {})
   let tries = 0
   for (; tries < 200; tries++) {
     await new Promise((wake) => setTimeout(wake, 50))
-    if (accepted(await orders(1, 1)) === 1 && (await ask<Seen>(order.child, { seen: 'and keep' }))['paymentCircuitOpen'] === 0) break
+    if (
+      accepted(await orders(1, 1)) === 1 &&
+      (await ask<Seen>(order.child, { seen: 'and keep' }))['paymentCircuitOpen'] === 0
+    )
+      break
   }
   await new Promise((wake) => setTimeout(wake, 600))
   const well = await orders(20, 2)
-  check(`payment recovered, and the circuit closed by itself: ${accepted(well)} of 20 accepted`, tries < 200 && accepted(well) === 20)
+  check(
+    `payment recovered, and the circuit closed by itself: ${accepted(well)} of 20 accepted`,
+    tries < 200 && accepted(well) === 20,
+  )
 }
 
 async function refusedPayment(): Promise<void> {
-  step('4. Payment is refused', 'a declared failure is an answer: it is not retried, it does not open the circuit, and the inventory is released')
+  step(
+    '4. Payment is refused',
+    'a declared failure is an answer: it is not retried, it does not open the circuit, and the inventory is released',
+  )
   const releasedBefore = (await seen(inventories))['released'] ?? 0
   await seen(payments)
   const { error } = await place('expired')
   const [stock, money] = [await seen(inventories), await seen(payments)]
   const reason = isFailure(error, Orders, 'place', 'declined') ? error.details.reason : 'no reason'
   check(`the customer is told: ${reason}`, reason === 'the card has expired')
-  check(`the payments saw ${money.requests} call, the inventories released ${(stock['released'] ?? 0) - releasedBefore}`, money.requests === 1 && (stock['released'] ?? 0) - releasedBefore === 1)
+  check(
+    `the payments saw ${money.requests} call, the inventories released ${(stock['released'] ?? 0) - releasedBefore}`,
+    money.requests === 1 && (stock['released'] ?? 0) - releasedBefore === 1,
+  )
 }
 
 async function staleStock(): Promise<void> {
@@ -151,7 +205,10 @@ async function staleStock(): Promise<void> {
   check(`before: ${fresh.level} in stock, from ${fresh.from}`, fresh.from === 'call')
   await setMood(inventories, { down: true })
   const stale = await shop.quote({ sku: 'A-1' })
-  check(`now: ${stale.level} in stock, from ${stale.from}, ${stale.ageMs} ms old`, stale.from === 'lastGood' && stale.level === fresh.level)
+  check(
+    `now: ${stale.level} in stock, from ${stale.from}, ${stale.ageMs} ms old`,
+    stale.from === 'lastGood' && stale.level === fresh.level,
+  )
   await setMood(inventories, {})
 }
 
@@ -167,17 +224,30 @@ async function killed(): Promise<void> {
 }
 
 async function burst(): Promise<void> {
-  step('7. A burst of 200 orders at once, inventory takes 400 ms, the cap is 20', 'the cap is held, the rest is refused at once, nothing queues')
+  step(
+    '7. A burst of 200 orders at once, inventory takes 400 ms, the cap is 20',
+    'the cap is held, the rest is refused at once, nothing queues',
+  )
   await setMood(inventories, { delayMs: 400 })
   const outcomes = await orders(200, 200)
   const stock = await seen(inventories)
   const refused = outcomes.filter(({ error }) => error?.code === 'OUTSTANDING_LIMIT')
   const wait = median(refused)
-  check(`${accepted(outcomes)} accepted; ${codes(outcomes)}`, accepted(outcomes) >= 20 && accepted(outcomes) + refused.length === 200)
-  check(`the inventories saw ${stock.requests} calls, at most ${stock.peak} at a time`, stock.requests === accepted(outcomes) && stock.peak <= 20)
-  check(`half of the refused had their answer after ${wait} ms, while the others waited for theirs ${median(outcomes.filter(({ ok }) => ok))} ms`, wait < 400)
+  check(
+    `${accepted(outcomes)} accepted; ${codes(outcomes)}`,
+    accepted(outcomes) >= 20 && accepted(outcomes) + refused.length === 200,
+  )
+  check(
+    `the inventories saw ${stock.requests} calls, at most ${stock.peak} at a time`,
+    stock.requests === accepted(outcomes) && stock.peak <= 20,
+  )
+  check(
+    `half of the refused had their answer after ${wait} ms, while the others waited for theirs ${median(outcomes.filter(({ ok }) => ok))} ms`,
+    wait < 400,
+  )
 }
-const median = (outcomes: readonly Outcome[]): number => Math.round(outcomes.map(({ ms }) => ms).sort((a, b) => a - b)[outcomes.length >> 1] ?? 0)
+const median = (outcomes: readonly Outcome[]): number =>
+  Math.round(outcomes.map(({ ms }) => ms).sort((a, b) => a - b)[outcomes.length >> 1] ?? 0)
 
 try {
   for (const one of [allWell, slowPayment, failingPayment, refusedPayment, staleStock, killed, burst]) {

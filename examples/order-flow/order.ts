@@ -7,7 +7,10 @@ import { runService } from './service.ts'
 
 const discovery = createDiscovery({ source: staticSource(JSON.parse(process.argv[2] as string)) })
 const transport = httpTransport({ discovery })
-const circuits = [circuitBreaker({ name: 'inventory', openMs: 1_000 }), circuitBreaker({ name: 'payment', openMs: 1_000, rampMs: 500 })] as const
+const circuits = [
+  circuitBreaker({ name: 'inventory', openMs: 1_000 }),
+  circuitBreaker({ name: 'payment', openMs: 1_000, rampMs: 500 }),
+] as const
 
 const inventory = createProxy(Inventory, {
   transport,
@@ -16,7 +19,12 @@ const inventory = createProxy(Inventory, {
   circuitBreaker: circuits[0],
   operations: { stock: { fallback: [lastGood({ maxAgeMs: 60_000 })] } },
 })
-const payment = createProxy(Payment, { transport, attemptTimeoutMs: 300, maxOutstanding: 50, circuitBreaker: circuits[1] })
+const payment = createProxy(Payment, {
+  transport,
+  attemptTimeoutMs: 300,
+  maxOutstanding: 50,
+  circuitBreaker: circuits[1],
+})
 
 const adapter = createServerAdapter(Orders, {
   quote: async ({ sku }) => {

@@ -24,7 +24,10 @@ export interface Seen {
 export type Ask = { readonly mood: Mood } | { readonly seen: 'and forget' | 'and keep' }
 
 /** Runs a service in this process: listens, counts, obeys the demo. */
-export async function runService(listener: RequestListener, own: { mood?: (mood: Mood) => void; seen?: () => Record<string, number> } = {}): Promise<void> {
+export async function runService(
+  listener: RequestListener,
+  own: { mood?: (mood: Mood) => void; seen?: () => Record<string, number> } = {},
+): Promise<void> {
   let mood: Mood = {}
   let requests = 0
   let inFlight = 0

@@ -24,7 +24,9 @@ export function bar(done: number, of: number): void {
   if (!terminal) return
   const width = 30
   const full = Math.round((width * done) / of)
-  process.stdout.write(`\r  ${'█'.repeat(full)}${'░'.repeat(width - full)} ${done}/${of}${done === of ? `\r\u001b[K` : ''}`)
+  process.stdout.write(
+    `\r  ${'█'.repeat(full)}${'░'.repeat(width - full)} ${done}/${of}${done === of ? `\r\u001b[K` : ''}`,
+  )
 }
 
 /** The last line; the exit code says it too. */

@@ -1,7 +1,8 @@
 // What one call knows of itself. Shared state lives in the closures of the layers; the state of one call lives here only.
+
+import type { Effect } from '../errors/codes.ts'
 import type { Resolver } from './contracts/balancer.ts'
 import type { Endpoint } from './contracts/source.ts'
-import type { Effect } from '../errors/codes.ts'
 import type { Deadline } from './deadline.ts'
 
 /** One attempt of one call, as every layer and the transport see it. */

@@ -47,3 +47,49 @@ export function described<T extends object>(
     value: (): LayerDescription => (state === undefined ? { layer, options } : { layer, options, state: state() }),
   }) as T & Describable<LayerDescription>
 }
+
+/** What can say of itself which layer it is. */
+export interface Subject {
+  describe(): LayerDescription
+}
+
+const SUBJECT: unique symbol = Symbol('subject') as never
+
+/**
+ * What layers of one kind have in common, `DESCRIBE` above all: a prototype for their functions. There may be thousands of
+ * pipelines, and a getter here costs nothing where one on each function costs a table of its own.
+ */
+export function layerPrototype<S extends Subject>(
+  members: Readonly<Record<string, (subject: S) => unknown>> = {},
+): object {
+  const prototype = Object.create(Function.prototype, {
+    [DESCRIBE]: {
+      value(this: Described<S>) {
+        return this[SUBJECT].describe()
+      },
+    },
+  })
+  for (const [name, read] of Object.entries(members))
+    Object.defineProperty(prototype, name, {
+      get(this: Described<S>) {
+        return read(this[SUBJECT])
+      },
+    })
+  return prototype
+}
+
+interface Described<S> {
+  readonly [SUBJECT]: S
+}
+
+const PLAIN: object = layerPrototype()
+
+/** As `described`, at the least weight: the description is made by the subject, when it is asked for. */
+export function describedBy<T extends object, S extends Subject>(
+  thing: T,
+  subject: S,
+  prototype: object = PLAIN,
+): T & Describable<LayerDescription> {
+  Object.setPrototypeOf(thing, prototype)
+  return Object.defineProperty(thing, SUBJECT, { value: subject }) as unknown as T & Describable<LayerDescription>
+}

@@ -42,7 +42,7 @@ class LazyRefusal implements Refusal {
     return true
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: being a thenable is what makes a plain async layer right
+  // Being a thenable is what makes a plain async layer right.
   then<A = never, B = never>(
     onFulfilled?: ((value: never) => A | PromiseLike<A>) | null | undefined,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null | undefined,

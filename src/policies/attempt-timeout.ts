@@ -1,7 +1,7 @@
 // Bounds one attempt. It aborts the attempt it belongs to and nothing else, and stands outside the bulkhead:
 // work that goes on afterwards keeps its slot there.
 import { type AbortWatcher, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
-import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { isRefusal, type Layer } from '../core/handler.ts'
 import { durationOption, knownOptions } from '../core/options.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
@@ -43,7 +43,19 @@ export function attemptTimeoutLayer(limit: number, seen: World): Layer & Describ
       )
     })
   }
-  return described(layer, 'attempt-timeout', { attemptTimeoutMs: limit })
+  return describedBy(layer, new Limit(limit))
+}
+
+class Limit implements Subject {
+  readonly attemptTimeoutMs: number
+
+  constructor(attemptTimeoutMs: number) {
+    this.attemptTimeoutMs = attemptTimeoutMs
+  }
+
+  describe(): LayerDescription {
+    return { layer: 'attempt-timeout', options: { attemptTimeoutMs: this.attemptTimeoutMs } }
+  }
 }
 
 const NO_CHANGE = Object.freeze({})

@@ -2,7 +2,7 @@
 // what a peer has to carry is the work.
 
 import { type AbortWatcher, type CallContext, watchAbort } from '../core/context.ts'
-import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { type Describable, describedBy, type LayerDescription, layerPrototype, type Subject } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal, refuse } from '../core/handler.ts'
 import { countOption, knownOptions } from '../core/options.ts'
 import { createError } from '../errors/classes.ts'
@@ -28,18 +28,10 @@ export function bulkhead(options: BulkheadOptions = {}): Bulkhead {
   knownOptions('bulkhead', options, ['maxOutstanding', ...SEAMS])
   const slots = new Slots(countOption('maxOutstanding', options.maxOutstanding, 100), world(options))
   const layer: Layer = (next) => (request, context) => slots.run(next, request, context)
-  Object.defineProperties(layer, {
-    outstanding: { get: () => slots.taken },
-    abandoned: { get: () => slots.abandoned },
-    maxOutstanding: { value: slots.max },
-  })
-  return described(layer as Bulkhead, 'bulkhead', { maxOutstanding: slots.max }, () => ({
-    outstanding: slots.taken,
-    abandoned: slots.abandoned,
-  }))
+  return describedBy(layer as Bulkhead, slots, PROTOTYPE)
 }
 
-class Slots {
+class Slots implements Subject {
   readonly max: number
   readonly #world: World
   taken = 0
@@ -73,6 +65,11 @@ class Slots {
     return work
   }
 
+  describe(): LayerDescription {
+    const { max, taken, abandoned } = this
+    return { layer: 'bulkhead', options: { maxOutstanding: max }, state: { outstanding: taken, abandoned } }
+  }
+
   left(context: CallContext): void {
     this.abandoned++
     if (this.#world.events.heard)
@@ -84,6 +81,12 @@ class Slots {
       })
   }
 }
+
+const PROTOTYPE: object = layerPrototype<Slots>({
+  outstanding: (slots) => slots.taken,
+  abandoned: (slots) => slots.abandoned,
+  maxOutstanding: (slots) => slots.max,
+})
 
 // One object a call: it frees the slot once the work and all that was tracked in it are over.
 class Slot implements AbortWatcher {

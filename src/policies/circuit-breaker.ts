@@ -1,7 +1,7 @@
 // Stops calling a peer that fails, and finds out gently when it is well again (Nygard, "Release It!").
 import type { Clock, Random } from '../core/clock.ts'
 import type { CallContext } from '../core/context.ts'
-import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { type Describable, describedBy, type LayerDescription, layerPrototype, type Subject } from '../core/describe.ts'
 import type { CircuitState, Events } from '../core/events.ts'
 import { type Handler, isRefusal, type Layer, type Refusal, refuse } from '../core/handler.ts'
 import { countOption, durationOption, invalidOption, knownOptions, shareOption } from '../core/options.ts'
@@ -61,15 +61,7 @@ export interface CircuitBreaker extends Layer, Describable<LayerDescription> {
 export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBreaker {
   const machine = new Machine(checked(options), options)
   const layer: Layer = (next) => (request, context) => machine.run(next, request, context)
-  Object.defineProperties(layer, {
-    state: { get: () => machine.state },
-    opossum: { get: () => machine.window.opossum },
-    forceOpen: { value: () => machine.to('isolated', 'forced open') },
-    forceClose: { value: () => machine.close('forced closed') },
-    reset: { value: () => machine.reset() },
-  })
-  const { window, ...plain } = machine.settings
-  return described(layer as CircuitBreaker, 'circuit-breaker', { ...plain, window: window.name }, () => ({ state: machine.state, trips: machine.trips }))
+  return describedBy(layer as CircuitBreaker, machine, PROTOTYPE)
 }
 
 const NAMES = [
@@ -106,18 +98,25 @@ function checked(options: CircuitBreakerOptions): Settings {
   knownOptions('circuitBreaker', options, [...NAMES, ...SEAMS])
   const { name = 'circuit', window = opossumWindow } = options
   if (typeof name !== 'string') throw invalidOption('circuitBreaker.name', name, 'give a string: it is in events')
-  if (typeof window !== 'function') throw invalidOption('circuitBreaker.window', window, 'give opossumWindow or ringWindow')
+  if (typeof window !== 'function')
+    throw invalidOption('circuitBreaker.window', window, 'give opossumWindow or ringWindow')
   const openMs = durationOption('circuitBreaker.openMs', options.openMs, 5_000)
   const maxOpenMs = durationOption('circuitBreaker.maxOpenMs', options.maxOpenMs, Math.max(60_000, openMs))
-  if (maxOpenMs < openMs) throw invalidOption('circuitBreaker.maxOpenMs', maxOpenMs, `give at least openMs, which is ${openMs}`)
+  if (maxOpenMs < openMs)
+    throw invalidOption('circuitBreaker.maxOpenMs', maxOpenMs, `give at least openMs, which is ${openMs}`)
   if (options.slowCallRate !== undefined && options.slowCallMs === undefined)
-    throw invalidOption('circuitBreaker.slowCallRate', options.slowCallRate, 'give slowCallMs as well: it says what slow is')
+    throw invalidOption(
+      'circuitBreaker.slowCallRate',
+      options.slowCallRate,
+      'give slowCallMs as well: it says what slow is',
+    )
   return {
     name,
     errorRate: shareOption('circuitBreaker.errorRate', options.errorRate, 0.5),
     minimumCalls: countOption('circuitBreaker.minimumCalls', options.minimumCalls, 20),
     windowMs: durationOption('circuitBreaker.windowMs', options.windowMs, 10_000),
-    slowCallMs: options.slowCallMs === undefined ? Infinity : durationOption('circuitBreaker.slowCallMs', options.slowCallMs, 0),
+    slowCallMs:
+      options.slowCallMs === undefined ? Infinity : durationOption('circuitBreaker.slowCallMs', options.slowCallMs, 0),
     slowCallRate: shareOption('circuitBreaker.slowCallRate', options.slowCallRate, 1),
     openMs,
     maxOpenMs,
@@ -131,7 +130,7 @@ function checked(options: CircuitBreakerOptions): Settings {
 // A generation, or this: not admitted.
 const REFUSED = -1
 
-class Machine {
+class Machine implements Subject {
   readonly settings: Settings
   readonly window: Window
   readonly #slow: Window | undefined
@@ -157,14 +156,22 @@ class Machine {
     this.#events = events
     const { errorRate, minimumCalls, windowMs, slowCallMs, slowCallRate } = settings
     this.window = settings.window({ errorRate, minimumCalls, windowMs, clock })
-    this.#slow = slowCallMs === Infinity ? undefined : ringWindow({ errorRate: slowCallRate, minimumCalls, windowMs, clock })
+    this.#slow =
+      slowCallMs === Infinity ? undefined : ringWindow({ errorRate: slowCallRate, minimumCalls, windowMs, clock })
+  }
+
+  describe(): LayerDescription {
+    const { window, ...plain } = this.settings
+    const { state, trips } = this
+    return { layer: 'circuit-breaker', options: { ...plain, window: window.name }, state: { state, trips } }
   }
 
   run<Req, Res, C extends CallContext>(next: Handler<Req, Res, C>, request: Req, context: C): Promise<Res> | Refusal {
     const generation = this.#admit()
     if (generation === REFUSED) {
       const { state } = this
-      const retryAfterMs = state === 'open' || state === 'half-open' ? Math.max(0, this.#until - this.#clock.now()) : undefined
+      const retryAfterMs =
+        state === 'open' || state === 'half-open' ? Math.max(0, this.#until - this.#clock.now()) : undefined
       return refuse(() => refusal(context, state, retryAfterMs))
     }
     const began = this.#slow === undefined ? 0 : this.#clock.now()
@@ -242,11 +249,12 @@ class Machine {
   #failed(generation: number, error: unknown, context: CallContext, began: number): void {
     if (generation !== this.#generation) return
     const verdict = verdictOf(error)
-    if (verdict === 'success') return this.#succeeded(generation, began)
-    if (verdict === 'neutral' || (context.resolver !== undefined && context.resolver.untried(context.tried) > 0)) return this.#neutral(generation)
-    if (this.state === 'half-open') return this.#trip('a probe failed')
-    if (this.window.fail()) return this.#trip('the error rate was reached')
-    this.#countSlow(this.#slow !== undefined && this.#clock.now() - began >= this.settings.slowCallMs)
+    const elsewhere = context.resolver !== undefined && context.resolver.untried(context.tried) > 0
+    if (verdict === 'success') this.#succeeded(generation, began)
+    else if (verdict === 'neutral' || elsewhere) this.#neutral(generation)
+    else if (this.state === 'half-open') this.#trip('a probe failed')
+    else if (this.window.fail()) this.#trip('the error rate was reached')
+    else this.#countSlow(this.#slow !== undefined && this.#clock.now() - began >= this.settings.slowCallMs)
   }
 
   #neutral(generation: number): void {
@@ -291,7 +299,14 @@ class Machine {
     this.#probing = this.#passed = 0
     this.#rampFrom = -1
     if (this.#events.heard)
-      this.#events.emit({ type: 'circuit', name: this.settings.name, state, was, reason, ...(openMs === undefined ? {} : { openMs }) })
+      this.#events.emit({
+        type: 'circuit',
+        name: this.settings.name,
+        state,
+        was,
+        reason,
+        ...(openMs === undefined ? {} : { openMs }),
+      })
   }
 }
 
@@ -299,6 +314,15 @@ const MESSAGES: Readonly<Partial<Record<CircuitState, string>>> = {
   'half-open': 'the circuit is half-open: its probes are out, and nobody else is let in',
   closed: 'the circuit has just closed and lets calls in gradually',
 }
+
+// A lever is bound when it is read, which is seldom, so that it works on its own too.
+const PROTOTYPE: object = layerPrototype<Machine>({
+  state: (machine) => machine.state,
+  opossum: (machine) => machine.window.opossum,
+  forceOpen: (machine) => () => machine.to('isolated', 'forced open'),
+  forceClose: (machine) => () => machine.close('forced closed'),
+  reset: (machine) => () => machine.reset(),
+})
 
 function refusal({ service, operation }: CallContext, state: CircuitState, retryAfterMs: number | undefined): unknown {
   return createError({

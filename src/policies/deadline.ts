@@ -1,7 +1,7 @@
 // Nothing outlives its deadline: the caller is answered then, and the whole call is aborted. The caller's own cancellation settles here too.
 import { type AbortWatcher, abortContext, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
 import { deadlineIn } from '../core/deadline.ts'
-import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal, refuse } from '../core/handler.ts'
 import { durationOption, knownOptions } from '../core/options.ts'
 import { isFairleadError } from '../errors/base.ts'
@@ -27,7 +27,13 @@ export function deadline(options: DeadlineOptions = {}): Layer & Describable<Lay
     const tighter = context.fork({ deadline: deadlineIn(ms, seen.clock, context.deadline) })
     return bound(next, request, tighter.context as typeof context, seen)
   }
-  return described(layer, 'deadline', { deadlineMs: ms ?? 'of the call' })
+  return describedBy(layer, ms === undefined ? OF_THE_CALL : subject(ms))
+}
+
+const OF_THE_CALL: Subject = subject('of the call')
+
+function subject(deadlineMs: number | string): Subject {
+  return { describe: () => ({ layer: 'deadline', options: { deadlineMs } }) }
 }
 
 function bound<Req, Res, C extends CallContext>(

@@ -62,7 +62,7 @@ export class Steps {
         if (entry.from === 'fallback') {
           if (context.aborted === undefined && context.deadline.remainingMs() > 0) return { index, entry }
         } else {
-          const good = this.#recall(entry, index, request)
+          const good = this.#recall(entry, index, request, context)
           if (good !== undefined) return { index, entry, value: good.value, ageMs: this.world.clock.now() - good.at }
         }
       } catch (cause) {
@@ -72,8 +72,8 @@ export class Steps {
     return undefined
   }
 
-  #recall(entry: LastGoodFallback, index: number, request: unknown): Good | undefined {
-    const key = keyOf(entry, request)
+  #recall(entry: LastGoodFallback, index: number, request: unknown, context: CallContext): Good | undefined {
+    const key = keyOf(entry, request, context)
     const kept = this.#memory[index]
     if (key === undefined || kept === undefined) return undefined
     const good = kept.get(key)
@@ -90,7 +90,7 @@ export class Steps {
       const entry = this.#chain[index] as Fallback<unknown>
       if (entry.from !== 'lastGood') continue
       try {
-        const key = keyOf(entry, request)
+        const key = keyOf(entry, request, context)
         if (key !== undefined) this.#memory[index]?.set(key, { value: answer, at: this.world.clock.now() - ageMs })
       } catch {
         // A key that cannot be made costs the memory, never the good answer. It is told of when an answer is looked for.
@@ -99,6 +99,15 @@ export class Steps {
   }
 }
 
-function keyOf(entry: LastGoodFallback, request: unknown): string | undefined {
-  return entry.key === undefined ? requestKey(request) : entry.key(request as never)
+function keyOf(entry: LastGoodFallback, request: unknown, context: CallContext): string | undefined {
+  if (entry.key !== undefined) return entry.key(request as never)
+  return isPersonal(context) ? undefined : requestKey(request)
 }
+
+// Equal requests of two people may have two answers: without a key that says who asks, such an answer is not kept.
+function isPersonal({ headers }: CallContext): boolean {
+  for (const name in headers) if (PERSONAL.has(name.toLowerCase())) return true
+  return false
+}
+
+const PERSONAL: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization'])

@@ -14,8 +14,8 @@ export interface LastGoodOptions<Req = never> extends FallbackOptions {
   /** An older answer is not given, milliseconds. Default: there is no limit. */
   readonly maxAgeMs?: number | undefined
   /**
-   * Which requests have the same answer. Default: those whose plain data is equal; a request that is more than plain data is not kept.
-   * Give one where the answer depends on more than the request (who asks, a header).
+   * Which requests have the same answer. Default: those whose plain data is equal; a request that is more than plain data is not kept,
+   * and neither is one whose call carries an `authorization` or `cookie` header. Give one where the answer depends on more than the request (who asks, a header).
    */
   readonly key?: ((request: Req) => string) | undefined
   /** How many keys are kept; the longest unused goes first. Default 1,000. */

@@ -28,31 +28,33 @@ export interface RetryBudget {
 export function retryBudget(options: RetryBudgetOptions = {}): RetryBudget {
   knownOptions('retry.budget', options, ['ratio', 'banked', 'floorPerSecond', ...SEAMS])
   const { ratio = 0.1 } = options
-  if (typeof ratio !== 'number' || !(ratio >= 0 && ratio <= 10)) throw invalidOption('retry.budget.ratio', ratio, 'give retries per call, 0 to 10; 0.1 is one in ten')
+  if (typeof ratio !== 'number' || !(ratio >= 0 && ratio <= 10))
+    throw invalidOption('retry.budget.ratio', ratio, 'give retries per call, 0 to 10; 0.1 is one in ten')
   const banked = countOption('retry.budget.banked', options.banked, 10, 0)
   const floor = countOption('retry.budget.floorPerSecond', options.floorPerSecond, 3, 0)
   return new Bucket(ratio, banked, floor, world(options).clock)
 }
 
 class Bucket implements RetryBudget {
-  readonly options: RetryBudget['options']
   readonly #clock: Clock
   readonly #ratio: number
   readonly #banked: number
   readonly #floor: number
   balance: number
   // When each of the last floor retries was taken: a ring, so that any second, not each calendar second, keeps the floor.
-  readonly #taken: Float64Array
+  #taken: Float64Array | undefined
   #next = 0
 
   constructor(ratio: number, banked: number, floor: number, clock: Clock) {
-    this.options = { ratio, banked, floorPerSecond: floor }
     this.#ratio = ratio
     this.#banked = banked
     this.#floor = floor
     this.#clock = clock
     this.balance = banked
-    this.#taken = new Float64Array(floor).fill(-Infinity)
+  }
+
+  get options(): RetryBudget['options'] {
+    return { ratio: this.#ratio, banked: this.#banked, floorPerSecond: this.#floor }
   }
 
   deposit(): void {
@@ -68,6 +70,7 @@ class Bucket implements RetryBudget {
     }
     if (this.#floor === 0) return false
     const now = this.#clock.now()
+    this.#taken ??= new Float64Array(this.#floor).fill(-Infinity)
     if (now - (this.#taken[this.#next] as number) < 1_000) return false
     this.#taken[this.#next] = now
     this.#next = (this.#next + 1) % this.#floor

@@ -1,6 +1,6 @@
 // Tries again what may be tried again: only what is transient and surely harmless, within budget and deadline.
 import type { CallContext } from '../core/context.ts'
-import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer } from '../core/handler.ts'
 import { lazy } from '../core/lazy.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../core/options.ts'
@@ -26,7 +26,12 @@ export interface RetryOptions extends Seams {
 
 type PRetry = <T>(
   input: (attempt: number) => Promise<T>,
-  options: { readonly retries: number; readonly minTimeout: number; readonly maxTimeout: number; readonly shouldRetry: () => Promise<boolean> },
+  options: {
+    readonly retries: number
+    readonly minTimeout: number
+    readonly maxTimeout: number
+    readonly shouldRetry: () => Promise<boolean>
+  },
 ) => Promise<T>
 
 /**
@@ -40,16 +45,17 @@ export function retry(options: RetryOptions = {}): Layer & Describable<LayerDesc
   const attempts = countOption('retry.attempts', options.attempts, 3)
   const backoffMs = durationOption('retry.backoffMs', options.backoffMs, 50, 0)
   const maxBackoffMs = durationOption('retry.maxBackoffMs', options.maxBackoffMs, Math.max(1_000, backoffMs), 0)
-  if (options.when !== undefined && typeof options.when !== 'function') throw invalidOption('retry.when', options.when, 'give a function of the error')
+  if (options.when !== undefined && typeof options.when !== 'function')
+    throw invalidOption('retry.when', options.when, 'give a function of the error')
   const budget = budgetOf(options)
-  const rules: Rules = { attempts, backoffMs, maxBackoffMs, budget, when: options.when, seen }
+  const rules = new Rules(attempts, backoffMs, maxBackoffMs, budget, options.when, seen)
   const layer: Layer = (next) => (request, context) => {
     budget?.deposit()
     const first = next(request, context)
     // A refusal of our own is not worth trying again; the good case costs one `then`.
     return isRefusal(first) ? first : first.then(undefined, (error) => again(next, request, context, error, rules))
   }
-  return described(layer, 'retry', { attempts, backoffMs, maxBackoffMs, budget: budget?.options ?? false }, () => ({ balance: budget?.balance }))
+  return describedBy(layer, rules)
 }
 
 function budgetOf({ budget, clock }: RetryOptions): RetryBudget | undefined {
@@ -60,13 +66,35 @@ function budgetOf({ budget, clock }: RetryOptions): RetryBudget | undefined {
   return retryBudget({ clock, ...budget })
 }
 
-interface Rules {
+class Rules implements Subject {
   readonly attempts: number
   readonly backoffMs: number
   readonly maxBackoffMs: number
   readonly budget: RetryBudget | undefined
   readonly when: ((error: FairleadError) => boolean) | undefined
   readonly seen: World
+
+  constructor(
+    attempts: number,
+    backoffMs: number,
+    maxBackoffMs: number,
+    budget: RetryBudget | undefined,
+    when: ((error: FairleadError) => boolean) | undefined,
+    seen: World,
+  ) {
+    this.attempts = attempts
+    this.backoffMs = backoffMs
+    this.maxBackoffMs = maxBackoffMs
+    this.budget = budget
+    this.when = when
+    this.seen = seen
+  }
+
+  describe(): LayerDescription {
+    const { attempts, backoffMs, maxBackoffMs, budget } = this
+    const options = { attempts, backoffMs, maxBackoffMs, budget: budget?.options ?? false }
+    return { layer: 'retry', options, state: { balance: budget?.balance } }
+  }
 }
 
 // p-retry's loop is entered only here, after the first failure, and is given FairleadErrors only: other TypeErrors it never retries.
@@ -125,7 +153,9 @@ async function again<Req, Res, C extends CallContext>(
 
 // The deadline came, or the caller left, while it was waiting or trying again: what went wrong before is worth knowing.
 function because(reason: unknown, last: FairleadError): unknown {
-  return isFairleadError(reason, 'DEADLINE_EXCEEDED') && reason !== last && reason.cause === undefined ? withFields(reason, { cause: last }) : reason
+  return isFairleadError(reason, 'DEADLINE_EXCEEDED') && reason !== last && reason.cause === undefined
+    ? withFields(reason, { cause: last })
+    : reason
 }
 
 function isOwnRefusal(error: FairleadError): boolean {
@@ -143,7 +173,12 @@ const LEAST_MS = 1
 const LONGEST = 2 ** 31 - 1
 
 /** How long to wait before the next attempt, or why there is none. `final` is no news: the error itself says so. */
-function decide(error: FairleadError, made: number, context: CallContext, rules: Rules): number | 'final' | 'DEADLINE' | 'RETRY_BUDGET_EXHAUSTED' {
+function decide(
+  error: FairleadError,
+  made: number,
+  context: CallContext,
+  rules: Rules,
+): number | 'final' | 'DEADLINE' | 'RETRY_BUDGET_EXHAUSTED' {
   if (context.aborted !== undefined || error.kind === 'cancelled') return 'final'
   if (!error.transient || !(error.effect === 'none' || context.idempotent)) return 'final'
   if (error.kind === 'rejected' && error.refusedBy === 'self') return 'final'
@@ -155,8 +190,22 @@ function decide(error: FairleadError, made: number, context: CallContext, rules:
   return delayMs
 }
 
-function wait(delayMs: number, made: number, context: CallContext, { seen }: Rules, error: FairleadError): Promise<boolean> {
-  if (seen.events.heard) seen.events.emit({ type: 'retry', service: context.service, operation: context.operation, attempt: made, delayMs, error })
+function wait(
+  delayMs: number,
+  made: number,
+  context: CallContext,
+  { seen }: Rules,
+  error: FairleadError,
+): Promise<boolean> {
+  if (seen.events.heard)
+    seen.events.emit({
+      type: 'retry',
+      service: context.service,
+      operation: context.operation,
+      attempt: made,
+      delayMs,
+      error,
+    })
   if (delayMs <= 0) return Promise.resolve(context.aborted === undefined)
   return new Promise((resolve) => {
     const timer = seen.clock.setTimer(resolve, delayMs, true)
@@ -168,7 +217,13 @@ function wait(delayMs: number, made: number, context: CallContext, { seen }: Rul
 }
 
 // The error of the last attempt, with what earlier attempts may have done: a refused connection after a timeout proves nothing about the first attempt.
-function lastError(last: FairleadError, stoppedBy: string | undefined, touched: boolean, context: CallContext, rules: Rules): FairleadError {
+function lastError(
+  last: FairleadError,
+  stoppedBy: string | undefined,
+  touched: boolean,
+  context: CallContext,
+  rules: Rules,
+): FairleadError {
   const stopped = stoppedBy === undefined || stoppedBy === 'final' ? undefined : stoppedBy
   if (stopped !== undefined && rules.seen.events.heard)
     rules.seen.events.emit({
@@ -183,6 +238,8 @@ function lastError(last: FairleadError, stoppedBy: string | undefined, touched: 
   if (stopped === undefined && !hidesEffect) return last
   return withFields(last, {
     ...(hidesEffect ? { effect: 'unknown' as const } : {}),
-    ...(stopped === undefined ? {} : { details: { ...(typeof last.details === 'object' ? last.details : {}), stoppedBy: stopped } }),
+    ...(stopped === undefined
+      ? {}
+      : { details: { ...(typeof last.details === 'object' ? last.details : {}), stoppedBy: stopped } }),
   })
 }

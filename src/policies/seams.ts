@@ -1,7 +1,7 @@
 // What every policy can be given besides its own options: time, chance, and an ear.
 import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts'
-import { invalidOption } from '../core/options.ts'
 import { createEvents, type EventListener, type Events } from '../core/events.ts'
+import { invalidOption } from '../core/options.ts'
 
 /** Seams of a policy. Leave them out in production. */
 export interface Seams {
@@ -23,6 +23,9 @@ export interface World {
 /** Names of the seams among the options of a policy. */
 export const SEAMS = ['clock', 'random', 'onEvent'] as const
 
+// The same for all who were given nothing.
+const SYSTEM: World = Object.freeze({ clock: systemClock, random: systemRandom, events: createEvents() })
+
 /** Fills in the defaults. */
 export function world(seams: Seams = {}): World {
   const { clock, random, onEvent } = seams
@@ -32,6 +35,7 @@ export function world(seams: Seams = {}): World {
     throw invalidOption('random', random, 'give a function that returns a number from 0 to less than 1')
   if (onEvent !== undefined && typeof onEvent !== 'function')
     throw invalidOption('onEvent', onEvent, 'give a function of the event')
+  if (clock === undefined && random === undefined && onEvent === undefined) return SYSTEM
   return {
     clock: clock ?? systemClock,
     random: random ?? systemRandom,

@@ -15,7 +15,7 @@ import { deadline } from './deadline.ts'
 import { type Fallback, fallback } from './fallback.ts'
 import { type RateLimit, type RateLimitOptions, rateLimit } from './rate-limit.ts'
 import { type RetryOptions, retry } from './retry.ts'
-import { SEAMS, type Seams, world } from './seams.ts'
+import { SEAMS, type Seams, type World, world } from './seams.ts'
 import { telemetryLayer } from './telemetry.ts'
 
 /** Policies that all operations of a service share. Flat, all optional; `false` switches one off. */
@@ -42,7 +42,15 @@ export interface OperationPolicies {
 }
 
 /** Names of the standard options, seams included. */
-export const STANDARD_OPTIONS: readonly string[] = ['deadlineMs', 'attemptTimeoutMs', 'maxOutstanding', 'circuitBreaker', 'rateLimit', 'retry', ...SEAMS]
+export const STANDARD_OPTIONS: readonly string[] = [
+  'deadlineMs',
+  'attemptTimeoutMs',
+  'maxOutstanding',
+  'circuitBreaker',
+  'rateLimit',
+  'retry',
+  ...SEAMS,
+]
 
 /** The shared part of the pipelines of one service. */
 export interface Standard {
@@ -68,46 +76,112 @@ export function standard(name: string, options: StandardOptions, pick?: Layer | 
   const seen = world(options)
   const seams = seamsOf(options)
   const deadlineMs = options.deadlineMs === false ? Infinity : durationOption('deadlineMs', options.deadlineMs, 5_000)
-  const attemptTimeoutMs = options.attemptTimeoutMs === false ? Infinity : durationOption('attemptTimeoutMs', options.attemptTimeoutMs, 2_000)
+  const attemptTimeoutMs =
+    options.attemptTimeoutMs === false
+      ? Infinity
+      : durationOption('attemptTimeoutMs', options.attemptTimeoutMs, ATTEMPT_TIMEOUT_MS)
   const slots = bulkheadOf(options.maxOutstanding, seams)
   const breaker = breakerOf(name, options.circuitBreaker, attemptTimeoutMs, seams)
-  const outer: Layer[] = [telemetryLayer(seen), deadline(seams)]
-  const inner: Layer[] = []
+  const layers: Layer[] = seams === NO_SEAMS ? [TELEMETRY, DEADLINE] : [telemetryLayer(seen), deadline(seams)]
   if (options.retry !== undefined && options.retry !== false)
-    inner.push(retry({ ...seams, ...optionsObject('retry', options.retry, 'give its options, or false') }))
+    layers.push(retry({ ...seams, ...optionsObject('retry', options.retry, 'give its options, or false') }))
   const rate = rateOf(options.rateLimit, seams)
-  if (rate !== undefined) inner.push(rate)
-  if (breaker !== undefined) inner.push(breaker)
-  inner.push(attemptTimeoutLayer(attemptTimeoutMs, seen))
-  if (slots !== undefined) inner.push(slots)
-  if (pick !== undefined) inner.push(pick)
-  const all = (own: OperationPolicies): readonly Layer[] => [...outer, ...ownLayers(own, seams), ...inner]
+  if (rate !== undefined) layers.push(rate)
+  if (breaker !== undefined) layers.push(breaker)
+  layers.push(
+    seams === NO_SEAMS && attemptTimeoutMs === ATTEMPT_TIMEOUT_MS
+      ? ATTEMPT_TIMEOUT
+      : attemptTimeoutLayer(attemptTimeoutMs, seen),
+  )
+  if (slots !== undefined) layers.push(slots)
+  if (pick !== undefined) layers.push(pick)
+  return new Pipelines(deadlineMs, seen, breaker, slots, layers.slice(), seams)
+}
+
+// Layers without state: one of each is enough for all who were given no clock of their own.
+const ATTEMPT_TIMEOUT_MS = 2_000
+const TELEMETRY: Layer = telemetryLayer(world())
+const DEADLINE: Layer = deadline()
+const ATTEMPT_TIMEOUT: Layer = attemptTimeoutLayer(ATTEMPT_TIMEOUT_MS, world())
+
+// How many of the layers stand outside those of an operation.
+const OUTER = 2
+
+class Pipelines implements Standard {
+  readonly deadlineMs: number
+  readonly circuitBreaker: CircuitBreaker | undefined
+  readonly bulkhead: Bulkhead | undefined
+  private readonly world: World
+  private readonly shared: readonly Layer[]
+  private readonly seams: Seams
   // A description shows the layers that run: those of one operation have state of their own.
-  const running = new WeakMap<OperationPolicies, readonly Layer[]>()
-  return {
-    deadlineMs,
-    clock: seen.clock,
-    events: seen.events,
-    circuitBreaker: breaker,
-    bulkhead: slots,
-    pipeline: (own, handler) => {
-      const layers = all(own)
-      running.set(own, layers)
-      return compose(layers, handler)
-    },
-    layers: (own) => (running.get(own) ?? all(own)).map(describeLayer),
+  private running: WeakMap<OperationPolicies, readonly Layer[]> | undefined
+
+  constructor(
+    deadlineMs: number,
+    seen: World,
+    circuitBreaker: CircuitBreaker | undefined,
+    slots: Bulkhead | undefined,
+    shared: readonly Layer[],
+    seams: Seams,
+  ) {
+    this.deadlineMs = deadlineMs
+    this.circuitBreaker = circuitBreaker
+    this.bulkhead = slots
+    this.world = seen
+    this.shared = shared
+    this.seams = seams
+    this.running = undefined
+  }
+
+  get clock(): Clock {
+    return this.world.clock
+  }
+
+  get events(): Events {
+    return this.world.events
+  }
+
+  pipeline<Req, Res>(own: OperationPolicies, handler: Handler<Req, Res>): Handler<Req, Res> {
+    const layers = this.all(own)
+    if (layers !== this.shared) {
+      this.running ??= new WeakMap()
+      this.running.set(own, layers)
+    }
+    return compose(layers, handler)
+  }
+
+  layers(own: OperationPolicies): readonly LayerDescription[] {
+    return (this.running?.get(own) ?? this.all(own)).map(describeLayer)
+  }
+
+  private all(own: OperationPolicies): readonly Layer[] {
+    const { shared } = this
+    const inner = ownLayers(own, this.seams)
+    return inner.length === 0 ? shared : [...shared.slice(0, OUTER), ...inner, ...shared.slice(OUTER)]
   }
 }
 
 function describeLayer(layer: Layer): LayerDescription {
-  return (layer as Layer & Partial<Describable<LayerDescription>>)[DESCRIBE]?.() ?? { layer: layer.name || 'layer', options: {} }
+  return (
+    (layer as Layer & Partial<Describable<LayerDescription>>)[DESCRIBE]?.() ?? {
+      layer: layer.name || 'layer',
+      options: {},
+    }
+  )
 }
 
+const NO_SEAMS: Seams = Object.freeze({})
+
 function seamsOf({ clock, random, onEvent }: Seams): Seams {
+  if (clock === undefined && random === undefined && onEvent === undefined) return NO_SEAMS
   return { clock, random, onEvent }
 }
 
-function ownLayers({ fallback: chain, cache: kept, coalesce: shared }: OperationPolicies, seams: Seams): readonly Layer[] {
+function ownLayers(
+  { fallback: chain, cache: kept, coalesce: shared }: OperationPolicies,
+  seams: Seams,
+): readonly Layer[] {
   const layers: Layer[] = []
   if (chain !== undefined && chain.length > 0) layers.push(fallback(chain, seams))
   if (kept !== undefined) layers.push(cache({ ...seams, ...kept }))
@@ -120,16 +194,29 @@ function bulkheadOf(given: StandardOptions['maxOutstanding'], seams: Seams): Bul
   return typeof given === 'function' ? given : bulkhead({ ...seams, maxOutstanding: given })
 }
 
-function breakerOf(name: string, given: StandardOptions['circuitBreaker'], attemptTimeoutMs: number, seams: Seams): CircuitBreaker | undefined {
+function breakerOf(
+  name: string,
+  given: StandardOptions['circuitBreaker'],
+  attemptTimeoutMs: number,
+  seams: Seams,
+): CircuitBreaker | undefined {
   if (given === false) return undefined
   if (typeof given === 'function') return given
-  const own = given === undefined ? {} : optionsObject('circuitBreaker', given, 'give its options, a circuitBreaker(), or false')
-  return circuitBreaker({ ...seams, name, probeTimeoutMs: attemptTimeoutMs === Infinity ? undefined : attemptTimeoutMs, ...own })
+  const own =
+    given === undefined ? {} : optionsObject('circuitBreaker', given, 'give its options, a circuitBreaker(), or false')
+  return circuitBreaker({
+    ...seams,
+    name,
+    probeTimeoutMs: attemptTimeoutMs === Infinity ? undefined : attemptTimeoutMs,
+    ...own,
+  })
 }
 
 function rateOf(given: StandardOptions['rateLimit'], seams: Seams): RateLimit | undefined {
   if (given === undefined || given === false) return undefined
-  return typeof given === 'function' ? given : rateLimit({ ...seams, ...optionsObject('rateLimit', given, 'give its options, a rateLimit(), or false') })
+  return typeof given === 'function'
+    ? given
+    : rateLimit({ ...seams, ...optionsObject('rateLimit', given, 'give its options, a rateLimit(), or false') })
 }
 
 // Spread, a number or `true` would be taken for "the defaults".
@@ -137,4 +224,3 @@ function optionsObject<T extends object>(option: string, given: T, fix: string):
   if (typeof given !== 'object' || given === null) throw invalidOption(option, given, fix)
   return given
 }
-

@@ -1,6 +1,6 @@
 // Tells of each call. Where nobody listens it costs one check.
 import type { CallContext } from '../core/context.ts'
-import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { isRefusal, type Layer } from '../core/handler.ts'
 import { isFairleadError } from '../errors/base.ts'
 import { type Seams, type World, world } from './seams.ts'
@@ -8,6 +8,10 @@ import { type Seams, type World, world } from './seams.ts'
 /** Emits `call` for each call that was let out, and `refused` for each that was not. */
 export function telemetry(options: Seams = {}): Layer & Describable<LayerDescription> {
   return telemetryLayer(world(options))
+}
+
+const SUBJECT: Subject = {
+  describe: () => ({ layer: 'telemetry', options: { channel: 'fairlead:event' } }),
 }
 
 /** As `telemetry`, in a given world. */
@@ -28,7 +32,7 @@ export function telemetryLayer(seen: World): Layer & Describable<LayerDescriptio
     )
     return result
   }
-  return described(layer, 'telemetry', { channel: 'fairlead:event' })
+  return describedBy(layer, SUBJECT)
 }
 
 function named(context: CallContext): { readonly service: string; readonly operation: string } {

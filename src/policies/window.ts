@@ -79,13 +79,19 @@ interface Opossum {
   fire(good: boolean): PromiseLike<unknown> & { catch(handler: () => void): unknown }
   close(): void
   readonly opened: boolean
-  readonly status: { readonly window: readonly { latencyTimes: unknown }[] }
+  readonly status: { readonly window: readonly Bucket[] }
 }
+
+interface Bucket {
+  latencyTimes: unknown
+  percentiles: unknown
+}
+
 type OpossumClass = new (action: (good: boolean) => unknown, options: Record<string, unknown>) => Opossum
 
 // Settles in the same tick, so that a trip is visible at once.
 const DONE: Settled = {
-  // biome-ignore lint/suspicious/noThenProperty: opossum takes any thenable, and only this settles at once
+  // opossum takes any thenable, and only such a one settles at once.
   then(resolve) {
     resolve()
     return DONE
@@ -94,7 +100,6 @@ const DONE: Settled = {
 }
 
 interface Settled {
-  // biome-ignore lint/suspicious/noThenProperty: as above
   then(resolve: () => void): Settled
   catch(): Settled
 }
@@ -104,18 +109,26 @@ interface Settled {
  * driven the natural way its rate is diluted by calls in flight, slow calls never trip it and a hung probe locks it.
  * Snapshots and percentiles are off and the buckets are turned by our clock, so there is no timer.
  */
-export function opossumWindow({ errorRate, minimumCalls, windowMs, buckets = 10, clock }: WindowOptions): Window {
-  const CircuitBreaker = lazy<OpossumClass>('opossum')
-  const rotator = new EventEmitter()
-  const failed = new Error('verdict')
-  const step = windowMs / buckets
-  let next = clock.now() + step
-  const breaker = new CircuitBreaker(
-    (good) => {
-      if (good) return DONE
-      throw failed
-    },
-    {
+export function opossumWindow(options: WindowOptions): Window {
+  return new OpossumWindow(options)
+}
+
+class OpossumWindow implements Window {
+  readonly opossum: Opossum
+  private readonly rotator: EventEmitter
+  private readonly clock: Clock
+  private readonly buckets: number
+  private readonly step: number
+  private next: number
+
+  constructor({ errorRate, minimumCalls, windowMs, buckets = 10, clock }: WindowOptions) {
+    const CircuitBreaker = lazy<OpossumClass>('opossum')
+    this.rotator = new EventEmitter()
+    this.clock = clock
+    this.buckets = buckets
+    this.step = windowMs / buckets
+    this.next = clock.now() + this.step
+    this.opossum = new CircuitBreaker(verdict, {
       timeout: false,
       // Ours to close: opossum must never go half-open by itself.
       resetTimeout: 2 ** 31 - 1,
@@ -126,45 +139,61 @@ export function opossumWindow({ errorRate, minimumCalls, windowMs, buckets = 10,
       rollingCountBuckets: buckets,
       rollingPercentilesEnabled: false,
       enableSnapshots: false,
-      rotateBucketController: rotator,
-    },
-  )
-  // Of its own listeners for `open` the first keeps its status, the second sets a timer to close by: that is ours to do,
-  // and the timer would keep an open breaker in memory for weeks after it was dropped.
-  for (const listener of breaker.listeners('open').slice(1)) breaker.off('open', listener)
-  // Even with percentiles off it keeps 8 bytes for each outcome in the window.
-  for (const bucket of breaker.status.window) bucket.latencyTimes = NO_TIMES
-  const rotate = (times: number): void => {
+      rotateBucketController: this.rotator,
+    })
+    // Of its own listeners for `open` the first keeps its status, the second sets a timer to close by: that is ours to do,
+    // and the timer would keep an open breaker in memory for weeks after it was dropped.
+    for (const listener of this.opossum.listeners('open').slice(1)) this.opossum.off('open', listener)
+    for (const bucket of this.opossum.status.window) lighten(bucket)
+  }
+
+  ok(): void {
+    this.roll()
+    this.opossum.fire(true)
+  }
+
+  fail(): boolean {
+    this.roll()
+    this.opossum.fire(false).catch(nothing)
+    return this.opossum.opened
+  }
+
+  clear(): void {
+    this.rotate(this.buckets)
+    this.opossum.close()
+  }
+
+  private roll(): void {
+    const now = this.clock.now()
+    if (now < this.next) return
+    const steps = 1 + Math.floor((now - this.next) / this.step)
+    this.next += steps * this.step
+    this.rotate(Math.min(steps, this.buckets))
+  }
+
+  private rotate(times: number): void {
     for (let left = times; left > 0; left--) {
-      rotator.emit('rotate')
-      const [newest] = breaker.status.window
-      if (newest !== undefined) newest.latencyTimes = NO_TIMES
+      this.rotator.emit('rotate')
+      const [newest] = this.opossum.status.window
+      if (newest !== undefined) lighten(newest)
     }
   }
-  const roll = (): void => {
-    const now = clock.now()
-    if (now < next) return
-    const steps = 1 + Math.floor((now - next) / step)
-    next += steps * step
-    rotate(Math.min(steps, buckets))
-  }
-  return {
-    opossum: breaker,
-    ok() {
-      roll()
-      breaker.fire(true)
-    },
-    fail() {
-      roll()
-      breaker.fire(false).catch(nothing)
-      return breaker.opened
-    },
-    clear() {
-      rotate(buckets)
-      breaker.close()
-    },
-  }
 }
+
+const FAILED = new Error('verdict')
+
+function verdict(good: boolean): Settled {
+  if (good) return DONE
+  throw FAILED
+}
+
+// Even with percentiles off, opossum keeps 8 bytes for each outcome in the window, and an empty object a bucket.
+function lighten(bucket: Bucket): void {
+  bucket.latencyTimes = NO_TIMES
+  bucket.percentiles = NO_PERCENTILES
+}
+
+const NO_PERCENTILES: object = Object.freeze({})
 
 // An array that stays empty.
 const NO_TIMES: readonly never[] = Object.freeze(Object.defineProperty([], 'push', { value: () => 0 }))

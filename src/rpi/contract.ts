@@ -191,10 +191,13 @@ export function isFailure<
   readonly failure: F
   readonly details: FailureData<Ops[K], F>
 } {
-  return (
-    isFairleadError(error, 'DECLARED_FAILURE') &&
-    error.service === contract.service &&
-    error.operation === operation &&
-    error.failure === failure
-  )
+  // A function wrapped by `resilient` that calls a proxy throws an error of its own around the proxy's: the failure is the same.
+  let inner: unknown = error
+  for (let depth = 0; depth < MOST_WRAPPERS && isFairleadError(inner, 'DECLARED_FAILURE'); depth++) {
+    if (inner.service === contract.service && inner.operation === operation) return inner.failure === failure
+    inner = inner.cause
+  }
+  return false
 }
+
+const MOST_WRAPPERS = 8

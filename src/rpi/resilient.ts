@@ -13,8 +13,14 @@ import type { CircuitBreaker } from '../policies/circuit-breaker.ts'
 import type { CoalesceOptions } from '../policies/coalesce.ts'
 import type { Fallback } from '../policies/fallback.ts'
 import type { RetryOptions } from '../policies/retry.ts'
-import { STANDARD_OPTIONS, type StandardOptions, standard } from '../policies/standard.ts'
-import { type Callable, type CallResult, checkCallOptions, type Detailed, detailed } from './callable.ts'
+import {
+  type OperationPolicies,
+  STANDARD_OPTIONS,
+  type Standard,
+  type StandardOptions,
+  standard,
+} from '../policies/standard.ts'
+import { type Callable, checkCallOptions, type Detailed, detailed } from './callable.ts'
 
 /** The function that is wrapped. The context comes first, so that the types of the arguments are inferred. */
 export type Wrapped<A extends readonly unknown[], R> = (context: CallContext, ...args: A) => R | PromiseLike<R>
@@ -69,7 +75,10 @@ export function resilient<A extends readonly unknown[], R>(
   if (typeof fn !== 'function') throw invalidOption('fn', fn, 'give the function to wrap')
   checked(options)
   const { fallback, cache, coalesce, idempotent, classify: refine, ...shared } = options
-  const own = { fallback, cache, coalesce }
+  const own =
+    fallback === undefined && cache === undefined && coalesce === undefined
+      ? NO_POLICIES
+      : { fallback, cache, coalesce }
   const built = standard(service, shared)
   const pipeline = built.pipeline(own, invoke(fn, refine))
   const template: CallTemplate = {
@@ -79,27 +88,99 @@ export function resilient<A extends readonly unknown[], R>(
     deadlineMs: built.deadlineMs,
     clock: built.clock,
   }
-  const callable = (callOptions: CallOptions | undefined): Callable<A, R> =>
-    Object.assign((...args: A): Promise<R> => startCall(pipeline, template, args, callOptions), {
-      detailed: (...args: A) => inDetail(pipeline, template, args, callOptions),
-      result: (...args: A) => startResult(pipeline, template, args, callOptions) as Promise<CallResult<R>>,
-    })
-  const wrapped = Object.assign(callable(undefined), {
-    with: (callOptions: CallOptions) => {
-      checkCallOptions(callOptions)
-      return callable(callOptions)
-    },
-    circuitBreaker: built.circuitBreaker,
-    [DESCRIBE]: (): Description => ({
+  return callable(name, new Calls(built, own, pipeline, template, undefined), RESILIENT) as unknown as Resilient<A, R>
+}
+
+// What one wrapped function is made of, with the options of its calls.
+class Calls {
+  readonly built: Standard
+  readonly own: OperationPolicies
+  readonly pipeline: Handler<readonly unknown[], unknown>
+  readonly template: CallTemplate
+  readonly options: CallOptions | undefined
+
+  constructor(
+    built: Standard,
+    own: OperationPolicies,
+    pipeline: Handler<never, unknown>,
+    template: CallTemplate,
+    options: CallOptions | undefined,
+  ) {
+    this.built = built
+    this.own = own
+    this.pipeline = pipeline as Handler<readonly unknown[], unknown>
+    this.template = template
+    this.options = options
+  }
+
+  describe(): Description {
+    const { service, operation, idempotent, deadlineMs } = this.template
+    return {
       what: 'resilient',
       name: `${service}.${operation}`,
-      idempotent: template.idempotent,
-      deadlineMs: template.deadlineMs,
-      layers: built.layers(own),
-    }),
-  })
-  return Object.defineProperty(wrapped, 'name', { value: name, configurable: true })
+      idempotent,
+      deadlineMs,
+      layers: this.built.layers(this.own),
+    }
+  }
 }
+
+const NO_POLICIES: OperationPolicies = Object.freeze({})
+
+const CALLS: unique symbol = Symbol('calls') as never
+
+// A process may have thousands of wrapped functions, most of which are only ever called: the other ways to call stand on
+// a prototype, and are made when they are read, so that they work on their own too. Named by a computed key, because
+// redefining a function's name gives it a table of its own.
+function callable(name: string, calls: Calls, prototype: object): object {
+  const { pipeline, template, options } = calls
+  const call = {
+    [name]: (...args: readonly unknown[]): Promise<unknown> => startCall(pipeline, template, args, options),
+  }[name] as object
+  Object.setPrototypeOf(call, prototype)
+  return Object.defineProperty(call, CALLS, { value: calls })
+}
+
+interface Carrier {
+  readonly [CALLS]: Calls
+}
+
+const CALLABLE: object = Object.create(Function.prototype, {
+  detailed: {
+    get(this: Carrier) {
+      const { pipeline, template, options } = this[CALLS]
+      return (...args: readonly unknown[]) => inDetail(pipeline, template, args, options)
+    },
+  },
+  result: {
+    get(this: Carrier) {
+      const { pipeline, template, options } = this[CALLS]
+      return (...args: readonly unknown[]) => startResult(pipeline, template, args, options)
+    },
+  },
+})
+
+const RESILIENT: object = Object.create(CALLABLE, {
+  with: {
+    get(this: Carrier) {
+      const { built, own, pipeline, template } = this[CALLS]
+      return (options: CallOptions) => {
+        checkCallOptions(options)
+        return callable('', new Calls(built, own, pipeline, template, options), CALLABLE)
+      }
+    },
+  },
+  circuitBreaker: {
+    get(this: Carrier) {
+      return this[CALLS].built.circuitBreaker
+    },
+  },
+  [DESCRIBE]: {
+    value(this: Carrier) {
+      return this[CALLS].describe()
+    },
+  },
+})
 
 const OPTIONS = ['fallback', 'cache', 'coalesce', 'idempotent', 'classify', ...STANDARD_OPTIONS]
 

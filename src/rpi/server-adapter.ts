@@ -4,6 +4,7 @@ import { DESCRIBE, type Describable, type Description } from '../core/describe.t
 import { DEADLINE_HEADER, routeOf } from '../core/http-wire.ts'
 import { type Closable, closable } from '../core/lifecycle.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../core/options.ts'
+import { endsWithin } from '../core/patience.ts'
 import { type FetchHandler, fetchHandler } from './server/fetch.ts'
 import type { HandlerContext } from './server/handler-context.ts'
 import { InFlight } from './server/in-flight.ts'
@@ -32,12 +33,14 @@ export interface ServerAdapterOptions {
   readonly maxDeadlineMs?: number | undefined
   /** Which header carries the caller's remaining time. Default `x-request-timeout-ms`. */
   readonly deadlineHeader?: string | undefined
-  /** Sends messages and stacks of unknown errors to the caller. Never in production. Default false. */
+  /** Tells the caller the messages of errors, of unknown ones too; never a stack. Not for production. Default false. */
   readonly exposeErrors?: boolean | undefined
   /** Hears what a handler threw that is no declared failure, whole: the caller is not told. */
   readonly onError?:
     | ((error: unknown, where: { readonly service: string; readonly operation: string }) => void)
     | undefined
+  /** How long `close` waits for requests in flight, milliseconds. Default 30,000. */
+  readonly drainMs?: number | undefined
   /** Time, for tests. */
   readonly clock?: Clock | undefined
 }
@@ -51,7 +54,7 @@ export interface ServerAdapter extends Closable, Describable<Description> {
   readonly fetch: FetchHandler
   /** Requests in flight: being worked on, or still being answered. */
   readonly inFlight: number
-  /** Refuses new requests with 503, and resolves when those in flight are answered. Stop listening afterwards. */
+  /** Refuses new requests with 503, and resolves when those in flight are answered, or after `drainMs`: `inFlight` tells. Stop listening afterwards. */
   close(): Promise<void>
 }
 
@@ -63,6 +66,7 @@ const OPTIONS = [
   'deadlineHeader',
   'exposeErrors',
   'onError',
+  'drainMs',
   'clock',
 ]
 
@@ -108,9 +112,10 @@ export function createServerAdapter<Ops extends OperationDefinitions>(
     inFlight,
     closing: () => closing,
   }
+  const drainMs = durationOption('drainMs', options.drainMs, 30_000)
   const end = closable(async () => {
     closing = true
-    await inFlight.idle()
+    await endsWithin(inFlight.idle(), drainMs, clock)
   })
   const listener = nodeListener(serving, inFlight)
   return {

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { detached, inherited, withInherited } from '../../src/core/async-context.ts'
 import { deadlineAt } from '../../src/core/deadline.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
@@ -88,6 +88,16 @@ describe('detached', () => {
       await turn()
       expect(detached(() => mine.getStore())).toBeUndefined()
       expect(mine.getStore()).toBe('request 1')
+    })
+  })
+
+  test('leaves it behind also where fairlead was first loaded while a request was served', async () => {
+    vi.resetModules()
+    await withInherited({ deadline: deadlineAt(100, clock) }, async () => {
+      const late: typeof import('../../src/core/async-context.ts') = await import('../../src/core/async-context.ts')
+      expect(late.detached).not.toBe(detached)
+      expect(late.inherited()?.deadline?.at).toBe(100)
+      expect(late.detached(() => late.inherited())).toBeUndefined()
     })
   })
 

@@ -51,7 +51,13 @@ describe.each(Object.entries(clients))('recipe %s', (_name, stockClient) => {
   it('does not retry a 404, and says that nothing happened', async () => {
     server.on(PATH, fault.status(404))
     const { error } = (await stockClient(server.url).result('A-1')) as { error: FairleadError }
-    expect(error).toMatchObject({ code: 'NOT_FOUND', kind: 'response', effect: 'none', service: 'inventory', operation: 'stock' })
+    expect(error).toMatchObject({
+      code: 'NOT_FOUND',
+      kind: 'response',
+      effect: 'none',
+      service: 'inventory',
+      operation: 'stock',
+    })
     expect(server.seen.requests(PATH)).toBe(1)
   })
 
@@ -79,13 +85,23 @@ describe.each(Object.entries(clients))('recipe %s', (_name, stockClient) => {
     const client = stockClient(server.url)
     await client('A-1')
     await server.refuse()
-    expect(await client.detailed('A-1')).toMatchObject({ value: stock, from: 'lastGood', error: { code: 'CONNECTION_REFUSED' } })
+    expect(await client.detailed('A-1')).toMatchObject({
+      value: stock,
+      from: 'lastGood',
+      error: { code: 'CONNECTION_REFUSED' },
+    })
   })
 
   it('proves that nothing happened where no connection was ever made', async () => {
     await server.refuse()
     const { error } = (await stockClient(server.url).result('A-1')) as { error: FairleadError }
-    expect(error).toMatchObject({ code: 'CONNECTION_REFUSED', kind: 'crash', effect: 'none', retryable: true, attempt: 3 })
+    expect(error).toMatchObject({
+      code: 'CONNECTION_REFUSED',
+      kind: 'crash',
+      effect: 'none',
+      retryable: true,
+      attempt: 3,
+    })
   })
 })
 
@@ -108,7 +124,8 @@ describe('recipe any-function', () => {
 describe('every recipe', () => {
   const recipes = readdirSync(folder).filter((file) => file.endsWith('.ts'))
   it('has at most 40 lines', () => {
-    for (const file of recipes) expect(readFileSync(new URL(file, folder), 'utf8').split('\n').length, file).toBeLessThanOrEqual(41)
+    for (const file of recipes)
+      expect(readFileSync(new URL(file, folder), 'utf8').split('\n').length, file).toBeLessThanOrEqual(41)
   })
   it('is run by a test', () => {
     const elsewhere = ['wrap-database.ts'] // test/conformance/postgres

@@ -77,7 +77,6 @@ describe('the cap', () => {
     const slots = bulkhead({ maxOutstanding: 2 })
     const run = slots<() => PromiseLike<number>, number, CallContext>((work) => work() as Promise<number>)
     run(() => deferred<number>().promise, contextOf(clock))
-    // biome-ignore lint/suspicious/noThenProperty: a client's thenable may be so
     run(
       () =>
         ({

@@ -4,7 +4,7 @@ import { type CallContext, createContext } from '../../src/core/context.ts'
 import type { Resolver } from '../../src/core/contracts/balancer.ts'
 import { deadlineAt } from '../../src/core/deadline.ts'
 import type { PipelineEvent } from '../../src/core/events.ts'
-import { compose, type Handler, isRefusal, type Layer } from '../../src/core/handler.ts'
+import { compose, type Handler, type Layer } from '../../src/core/handler.ts'
 import { type FairleadError, type FairleadErrorFields, isFairleadError } from '../../src/errors/base.ts'
 import { createError } from '../../src/errors/classes.ts'
 import type { Code } from '../../src/errors/codes.ts'
@@ -118,5 +118,3 @@ export function recorder(): {
 
 /** A layer as a user would write it who never heard of refusals. */
 export const plainAsync: Layer = (next) => async (request, context) => await next(request, context)
-
-export { isRefusal }

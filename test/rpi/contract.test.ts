@@ -159,6 +159,13 @@ describe('isFailure', () => {
   it('holds for the failure of that operation of that contract only', () => {
     expect(isFailure(error, Inventory, 'reserve', 'outOfStock')).toBe(true)
     expect(isFailure(error, Inventory, 'reserve', 'unknownSku')).toBe(false)
+    const same = createError({
+      code: 'DECLARED_FAILURE',
+      failure: 'outOfStock',
+      service: 'inventory',
+      operation: 'order',
+    })
+    expect(isFailure(same, Inventory, 'reserve', 'outOfStock')).toBe(false)
     const Other = defineContract('other', { reserve: { failures: { outOfStock: z.object({ left: z.number() }) } } })
     expect(isFailure(error, Other, 'reserve', 'outOfStock')).toBe(false)
     for (const no of [undefined, null, 'x', new Error('x'), createError({ code: 'CONFLICT' })])

@@ -1,4 +1,5 @@
 // Proxy and server adapter together, over the wire conventions of HTTP and without a socket.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { type } from 'arktype'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
@@ -244,6 +245,14 @@ it('a deadline travels as what is left, through a service to the next', async ()
   expect(seen).toEqual([800, 700])
   await far.advance(700)
   expect(await call).toMatchObject({ code: 'DEADLINE_EXCEEDED', service: 'inventory' })
+})
+
+it('the async context of the caller does not leak into the server', async () => {
+  const storage = new AsyncLocalStorage<string>()
+  const seen: unknown[] = []
+  const inventory = pair({ stock: () => (seen.push(storage.getStore()) > 0 ? { level: 1 } : undefined) })
+  await storage.run('mine', () => inventory['stock']({ sku: 'x' }))
+  expect(seen).toEqual([undefined])
 })
 
 it("trace context travels through, and the caller's own inheritance does not leak into the server", async () => {

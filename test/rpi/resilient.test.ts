@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { withInherited } from '../../src/core/async-context.ts'
 import { deadlineIn } from '../../src/core/deadline.ts'
 import { describe as describeBuilt } from '../../src/core/describe.ts'
 import { isFairleadError } from '../../src/errors/base.ts'
 import { createError } from '../../src/errors/classes.ts'
 import { call, lastGood, value } from '../../src/policies/fallback.ts'
-import { resilient } from '../../src/rpi/index.ts'
+import { createProxy, defineContract, isFailure, resilient } from '../../src/rpi/index.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
 import { rejection, thrown } from './shop.ts'
 
@@ -403,4 +404,46 @@ it('describes what it is made of', () => {
     'attempt-timeout',
     'bulkhead',
   ])
+})
+
+describe('a proxy inside a wrapped function', () => {
+  const Shop = defineContract('shop', {
+    buy: { failures: { soldOut: z.object({ left: z.number() }) } },
+    look: {},
+  })
+  const transport = {
+    name: 'here',
+    invoke: async () => ({ output: { left: 2 }, failure: 'soldOut' }),
+    async close() {},
+  }
+
+  it('keeps its declared failures recognisable', async () => {
+    const shop = createProxy(Shop, { transport })
+    const order = resilient('orders.place', () => shop.buy())
+    const error = await rejection(order())
+    expect(error).toMatchObject({ service: 'orders', operation: 'place', details: { left: 2 } })
+    expect(isFailure(error, Shop, 'buy', 'soldOut')).toBe(true)
+    expect(isFailure(error, Shop, 'look', 'soldOut' as never)).toBe(false)
+  })
+})
+
+describe('the last good answer of somebody', () => {
+  it.each(['authorization', 'Cookie'])(
+    'is not given to somebody else: a call with %s is not kept without a key',
+    async (name) => {
+      let up = true
+      const me = resilient(
+        'users.me',
+        async ({ headers }) => {
+          if (!up) throw Object.assign(new Error('gone'), { code: 'ECONNREFUSED' })
+          return headers[name]
+        },
+        { fallback: [lastGood()] },
+      )
+      expect(await me.with({ headers: { [name]: 'ada' } })()).toBe('ada')
+      up = false
+      expect(await rejection(me.with({ headers: { [name]: 'bob' } })())).toMatchObject({ code: 'CONNECTION_REFUSED' })
+      expect(await rejection(me())).toMatchObject({ code: 'CONNECTION_REFUSED' })
+    },
+  )
 })

@@ -267,9 +267,26 @@ describe('over node:http', () => {
         },
       }),
     )
+    // Half of the body is sent only after the answer has come.
     const body = Array.from({ length: 20 }, (_, n) => `{"n":${n + 7}}\n`).join('')
-    const one = `POST /shop/sum HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${body.length}\r\n\r\n${body}`
-    const text = await raw(url, `${one}GET /stock/abc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    sockets.push(socket)
+    let text = ''
+    let closed = false
+    socket.on('data', (chunk) => {
+      text += chunk
+    })
+    socket.on('close', () => {
+      closed = true
+    })
+    socket.on('error', () => {})
+    socket.write(
+      `POST /shop/sum HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 60)}`,
+    )
+    await until(() => text.includes('{"sum":7}') || closed)
+    socket.write(`${body.slice(60)}GET /stock/abc HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)
+    await until(() => closed)
     expect(text).toContain('{"sum":7}')
     expect(text).toContain('{"level":3}')
   })
@@ -303,6 +320,9 @@ describe('over node:http2', () => {
         await new Promise(() => {})
       },
     })
+    const warnings: Error[] = []
+    const warn = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', warn)
     const session = connectHttp2(await listen(adapter, 'http2'))
     const ask = (headers: Record<string, string>, body?: string): Promise<[unknown, string]> =>
       new Promise((resolve, reject) => {
@@ -331,7 +351,10 @@ describe('over node:http2', () => {
       await until(() => aborted && adapter.inFlight === 0)
       void adapter.close()
       expect((await ask({ ':path': '/stock/abc' }))[0]).toBe(503)
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(warnings.filter(({ message }) => /connection/i.test(message))).toEqual([])
     } finally {
+      process.off('warning', warn)
       session.destroy()
     }
   })

@@ -554,6 +554,44 @@ describe('the deadline', () => {
     expect(adapter.inFlight).toBe(0)
   })
 
+  it('ends a stream that has not begun by then, and frees its place', async () => {
+    const clock = fakeClock()
+    const contract = defineContract('a', {
+      b: { http: 'GET /b/:how', input: z.object({ how: z.string() }), streaming: 'server', output: z.number() },
+    })
+    const log: string[] = []
+    let begin: (value: AsyncIterable<number>) => void = () => {}
+    let step: () => void = () => {}
+    const stream = async function* (): AsyncGenerator<number> {
+      try {
+        log.push('started')
+        await new Promise<void>((resolve) => (step = resolve))
+        yield 1
+      } finally {
+        log.push('ended')
+      }
+    }
+    const handler = ({ how }: { how: string }): AsyncIterable<number> | Promise<AsyncIterable<number>> =>
+      how === 'slow' ? stream() : new Promise((resolve) => (begin = resolve))
+    const adapter = createServerAdapter(contract, { b: handler }, { clock, maxDeadlineMs: 50 })
+    const turns = async (): Promise<void> => {
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+    }
+    const late = adapter.fetch(request('GET', '/b/late'))
+    await clock.advance(50)
+    expect((await late).status).toBe(504)
+    expect(adapter.inFlight).toBe(1)
+    begin(stream())
+    await turns()
+    expect([adapter.inFlight, log]).toEqual([0, []])
+    const slow = adapter.fetch(request('GET', '/b/slow'))
+    await clock.advance(50)
+    expect((await slow).status).toBe(504)
+    step()
+    await turns()
+    expect([adapter.inFlight, log]).toEqual([0, ['started', 'ended']])
+  })
+
   it('may come in another header', async () => {
     const { fetch } = shop({}, { deadlineHeader: 'X-Left' })
     expect((await fetch(request('GET', '/stock/a', undefined, { 'x-left': '0' }))).status).toBe(504)
@@ -591,6 +629,15 @@ it('a client that goes aborts the handler', async () => {
   })
   await fetch(new Request('http://shop/stock/a', { signal: controller.signal }))
   expect(reason).toMatchObject({ code: 'CANCELLED' })
+})
+
+it('a client that has gone before does not start the handler', async () => {
+  let ran = 0
+  const controller = new AbortController()
+  controller.abort()
+  const { fetch } = shop({ stock: () => ({ level: ++ran }) })
+  await fetch(new Request('http://shop/stock/a', { signal: controller.signal }))
+  expect(ran).toBe(0)
 })
 
 describe('more requests than allowed', () => {
@@ -819,5 +866,22 @@ it('is described', () => {
       { http: 'POST /inventory/ping' },
     ],
     state: { inFlight: 0, closing: false },
+  })
+})
+
+describe('closing', () => {
+  it('waits for what is in flight, but no longer than drainMs', async () => {
+    const clock = fakeClock()
+    const adapter = shop({ stock: () => new Promise(() => {}) }, { clock, drainMs: 5_000 })
+    void adapter.fetch(request('GET', '/stock/A-1'))
+    await clock.advance(0)
+    let closed = false
+    void adapter.close().then(() => {
+      closed = true
+    })
+    await clock.advance(4_999)
+    expect([closed, adapter.inFlight]).toEqual([false, 1])
+    await clock.advance(1)
+    expect(closed).toBe(true)
   })
 })

@@ -93,7 +93,6 @@ class Served {
   readonly #operation: Operation
   readonly #place: Place
   readonly #controller = new AbortController()
-  #late = false
 
   constructor(serving: Serving, request: WireRequest, found: Found, place: Place) {
     this.#serving = serving
@@ -155,7 +154,6 @@ class Served {
       const timer = clock.setTimer(
         () => {
           const error = this.#error('DEADLINE_EXCEEDED', 'the caller waits no longer')
-          this.#late = true
           this.#controller.abort(error)
           reject(error)
         },
@@ -164,7 +162,7 @@ class Served {
       )
       const over = (): void => clock.clearTimer(timer)
       work.then(over, over)
-      work.then((reply) => (this.#late ? discardReply(reply) : resolve(reply)), reject)
+      work.then(resolve, reject)
     })
   }
 
@@ -231,7 +229,7 @@ class Served {
     )
   }
 
-  // What a handler threw: a failure that the contract declares, or an error. What our own contract was broken with is for `onError` only.
+  // What a handler threw: a failure that the contract declares, or an error. That our own answer broke our contract is our fault (500, not 502); the work is done.
   async #ending(thrown: unknown, signal: AbortSignal): Promise<Ending> {
     const { service, name } = this.#operation
     const declared = await this.#declared(thrown)
@@ -239,11 +237,7 @@ class Served {
     const error = declared?.error ?? thrown
     this.#tell(error, signal)
     if (isFairleadError(error, 'REPLY_INVALID') && error.service === service && error.operation === name)
-      return {
-        type: 'error',
-        error: this.#error('REPLY_INVALID', 'the service broke its own contract'),
-        leaving: { effect: 'done', status: 500 },
-      }
+      return { type: 'error', error, leaving: { effect: 'done', status: 500 } }
     if (error instanceof Answered) return { type: 'error', error: error.error, leaving: { status: error.status } }
     return { type: 'error', error: outgoing(error, this.#operation), leaving: {} }
   }

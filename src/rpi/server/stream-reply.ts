@@ -19,21 +19,26 @@ export interface StreamSetting {
 
 /** Starts the stream, and rejects where it fails before its first item. */
 export async function streamReply(operation: Operation, output: unknown, setting: StreamSetting): Promise<WireReply> {
+  let iterator: AnyIterator | undefined
   try {
-    const iterator = iteratorOf(operation, output)
+    const started = iteratorOf(operation, output)
+    iterator = started
     const next = async (): Promise<string | undefined> => {
-      const result = await orAborted(setting.signal, Promise.resolve(setting.within(() => iterator.next())))
+      const result = await orAborted(setting.signal, () => setting.within(() => started.next()))
       return result.done === true ? undefined : itemLine(await checked(operation, result.value))
     }
-    return {
-      status: 200,
-      headers: { ...setting.headers, 'content-type': NDJSON_TYPE },
-      body: new Lines(await next(), next, iterator, setting),
-    }
+    const body = new Lines(await next(), next, started, setting)
+    return { status: 200, headers: { ...setting.headers, 'content-type': NDJSON_TYPE }, body }
   } catch (error) {
+    if (iterator !== undefined) leave(iterator, setting)
     setting.release()
     throw error
   }
+}
+
+// Left early, the generator of the handler has to clean up; what it throws meanwhile is nobody's answer.
+function leave(iterator: AnyIterator, setting: StreamSetting): void {
+  new Promise((resolve) => resolve(setting.within(() => iterator.return?.()))).catch(nothing)
 }
 
 // No generator: one that was never started would not clean up when it is left.
@@ -82,11 +87,10 @@ class Lines implements AsyncIterableIterator<string> {
     return this
   }
 
-  // Left early, the generator of the handler has to clean up; what it throws meanwhile is nobody's answer.
   #leave(): void {
     if (this.#state === 'over') return
     this.#over()
-    new Promise((resolve) => resolve(this.#setting.within(() => this.#iterator.return?.()))).catch(nothing)
+    leave(this.#iterator, this.#setting)
   }
 
   #over(): void {
@@ -116,15 +120,13 @@ async function checked(operation: Operation, item: unknown): Promise<unknown> {
 }
 
 // A generator that waits for something else does not notice that nobody listens any more.
-function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  if (signal.aborted) {
-    work.catch(nothing)
-    return Promise.reject(signal.reason)
-  }
+function orAborted<T>(signal: AbortSignal, step: () => T | PromiseLike<T>): Promise<T> {
+  if (signal.aborted) return Promise.reject(signal.reason)
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
     const over = (): void => signal.removeEventListener('abort', onAbort)
+    const work = new Promise<T>((settle) => settle(step()))
     work.then(over, over)
     work.then(resolve, reject)
   })

@@ -1,6 +1,7 @@
 // The database recipe against a real PostgreSQL: a slow query is cancelled at the server, not only forgotten here.
-import { Pool } from 'pg'
+
 import type { FairleadError } from 'fairlead'
+import { Pool } from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { stockClient } from '../../../examples/wrap-database.ts'
 import { server } from '../../services/servers.ts'
@@ -38,10 +39,16 @@ describe('recipe database', () => {
     try {
       await lock.query('begin')
       await lock.query('lock table stock in access exclusive mode')
-      expect(await stock.detailed('A-1')).toMatchObject({ value: { level: 7 }, from: 'lastGood', error: { code: 'ATTEMPT_TIMEOUT', effect: 'unknown' } })
+      expect(await stock.detailed('A-1')).toMatchObject({
+        value: { level: 7 },
+        from: 'lastGood',
+        error: { code: 'ATTEMPT_TIMEOUT', effect: 'unknown' },
+      })
       let waiting = 1
       for (let tries = 0; waiting > 0 && tries < 100; tries++)
-        waiting = Number((await lock.query(`select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'`)).rows[0].n)
+        waiting = Number(
+          (await lock.query(`select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'`)).rows[0].n,
+        )
       expect(waiting).toBe(0)
     } finally {
       await lock.query('rollback')

@@ -1,0 +1,106 @@
+// One HTTP client, in a process of its own: gets 1 KiB of JSON, parsed, as often as it can for a while.
+import axios from 'axios'
+import axiosRetry from 'axios-retry'
+import { createProxy, defineContract, httpTransport, resilient } from 'fairlead'
+import got from 'got'
+import ky from 'ky'
+import { request } from 'undici'
+import { z } from 'zod'
+import { answering } from '../answering.ts'
+import { CircuitBreaker, cockatielWrap, fourPackages, namedStack, opossumOptions, TimeoutStrategy } from './policies.ts'
+
+const [, , name = '', url = ''] = process.argv
+
+type Call = () => Promise<unknown>
+
+const bare = async (signal?: AbortSignal): Promise<unknown> => {
+  const { body } = await (signal === undefined ? request(url) : request(url, { signal }))
+  return await body.json()
+}
+
+// The whole standard pipeline with its defaults; retries are on in a proxy.
+function proxy(schemas: boolean): Call {
+  const Stock = z.object({
+    sku: z.string(),
+    level: z.number().int(),
+    warehouse: z.string(),
+    updatedAt: z.string(),
+    reserved: z.array(z.number()),
+    note: z.string(),
+  })
+  const Inventory = defineContract('inventory', {
+    stock: { http: 'GET /stock/:sku', input: z.object({ sku: z.string() }), output: Stock },
+  })
+  const transport = httpTransport({ baseUrl: new URL(url).origin })
+  const inventory = createProxy(Inventory, { transport, validateInput: schemas, validateOutput: schemas })
+  return () => inventory.stock({ sku: 'A-1' })
+}
+
+const TIMED = { retry: { limit: 2 }, timeout: 2_000 }
+
+const candidates: Readonly<Record<string, () => Call>> = {
+  'undici.request': () => () => bare(),
+  'A/A control': () => () => bare(),
+  proxy: () => proxy(false),
+  'proxy, zod': () => proxy(true),
+  'resilient(request)': () => resilient('inventory.stock', ({ signal }) => bare(signal), { idempotent: true, retry: {} }),
+  'undici + cockatiel': () => {
+    const { policy } = cockatielWrap({ strategy: TimeoutStrategy.Cooperative, timeouts: 2, fallback: false })
+    return () => policy.execute(({ signal }) => bare(signal))
+  },
+  'undici + p-retry(opossum(p-timeout))': () => namedStack(() => bare()),
+  'undici + the four packages': () => fourPackages(() => bare()),
+  got: () => () => got(url, { ...TIMED, timeout: { request: 2_000 } }).json(),
+  ky: () => () => ky(url, TIMED).json(),
+  'axios + axios-retry + opossum': () => {
+    const client = axios.create({ timeout: 2_000 })
+    axiosRetry(client as never, { retries: 2 })
+    const breaker = new CircuitBreaker(() => client.get(url), opossumOptions())
+    return async () => ((await breaker.fire()) as { readonly data: unknown }).data
+  },
+}
+
+const call = candidates[name]?.()
+if (call === undefined) throw new Error(`no candidate ${name}`)
+if ((JSON.stringify(await call()) ?? '').length !== 1_024) throw new Error(`${name} does not get the 1 KiB`)
+
+/** A question: how many at a time, for how long. */
+interface Ask {
+  readonly inFlight: number
+  readonly ms: number
+}
+
+/** Calls a second, CPU microseconds a call, latencies in microseconds. */
+interface Answer {
+  readonly rate: number
+  readonly cpuUs: number
+  readonly p50Us: number
+  readonly p99Us: number
+}
+
+async function run({ inFlight, ms }: Ask): Promise<Answer> {
+  const latencies: number[] = []
+  const cpu = process.cpuUsage()
+  const began = performance.now()
+  const end = began + ms
+  const lane = async (): Promise<void> => {
+    for (let now = performance.now(); now < end; ) {
+      await (call as Call)()
+      const after = performance.now()
+      latencies.push(after - now)
+      now = after
+    }
+  }
+  await Promise.all(Array.from({ length: inFlight }, lane))
+  const elapsed = performance.now() - began
+  const { user, system } = process.cpuUsage(cpu)
+  latencies.sort((a, b) => a - b)
+  const at = (share: number): number => (latencies[Math.floor(share * (latencies.length - 1))] ?? Number.NaN) * 1_000
+  return { rate: (latencies.length / elapsed) * 1_000, cpuUs: (user + system) / latencies.length, p50Us: at(0.5), p99Us: at(0.99) }
+}
+
+answering<Ask, Answer>(async (ask) => {
+  // Connections that were closed meanwhile are opened again outside the measurement.
+  await run({ inFlight: ask.inFlight, ms: 25 })
+  return await run(ask)
+})
