@@ -2,7 +2,8 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { FairleadError } from '../errors/base.ts'
 
-interface CallFacts {
+/** Which call an event is about. */
+export interface CallFacts {
   readonly service: string
   readonly operation: string
 }

@@ -17,10 +17,10 @@ export const PROBLEM_TYPE = 'application/problem+json'
 /** Media type of streams: a JSON value a line. */
 export const NDJSON_TYPE = 'application/x-ndjson'
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+const METHODS: readonly HttpMethod[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** Methods that an operation may be bound to. */
-export type HttpMethod = (typeof METHODS)[number]
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 /** A parsed binding. It stands in `descriptor.bindings.http`. */
 export interface HttpRoute {

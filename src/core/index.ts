@@ -2,7 +2,14 @@
 export * from './answer.ts'
 export * from './async-context.ts'
 export * from './clock.ts'
-export * from './context.ts'
+export {
+  type AbortableContext,
+  type CallContext,
+  type ContextChange,
+  type ContextInit,
+  createContext,
+  effectSoFar,
+} from './context.ts'
 export * from './contracts/balancer.ts'
 export * from './contracts/rpi.ts'
 export * from './contracts/source.ts'

@@ -1,5 +1,6 @@
 // fairlead/rpi: contracts, proxies, server adapters, and the wrapper for whatever you call already.
 export type { OperationDescriptor, RpiReply, RpiTransport } from '../core/contracts/rpi.ts'
+export type { HttpMethod } from '../core/http-wire.ts'
 export type { Callable, CallResult, Detailed } from './callable.ts'
 export { defineContract, isFailure } from './contract.ts'
 export {

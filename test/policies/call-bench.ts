@@ -52,10 +52,6 @@ export class Script {
   }
 }
 
-export function through(layer: Layer, handler: Handler<unknown, unknown>): Handler<unknown, unknown> {
-  return layer(handler)
-}
-
 /** How a promise stands after all that is already decided has run. */
 export async function state(
   promise: PromiseLike<unknown>,

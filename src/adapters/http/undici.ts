@@ -31,7 +31,7 @@ export interface DispatchHandler {
 }
 
 /** One request for a dispatcher. */
-export interface DispatchOptions {
+interface DispatchOptions {
   readonly origin: string
   readonly path: string
   readonly method: string

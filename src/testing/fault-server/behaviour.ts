@@ -72,7 +72,8 @@ export interface Http2Exchange extends Exchange {
   goaway(code: number, lastStream: number): void
 }
 
-interface RequestFaultBase {
+/** What every behaviour of a request has. */
+export interface RequestFaultBase {
   readonly level: 'request'
   /** Counted under this name: `server.seen.behaviours(name)`. */
   readonly name: string

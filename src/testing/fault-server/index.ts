@@ -9,6 +9,7 @@ export type {
   Http1Exchange,
   Http2Exchange,
   RequestFault,
+  RequestFaultBase,
   SeenRequest,
 } from './behaviour.ts'
 export { type CertificateKind, createServerCertificate, type ServerCertificate } from './certificates.ts'
