@@ -30,17 +30,6 @@ export interface DispatchHandler {
   onResponseError(controller: DispatchController | undefined, error: Error): void
 }
 
-/** One request for a dispatcher. */
-interface DispatchOptions {
-  readonly origin: string
-  readonly path: string
-  readonly method: string
-  readonly headers: readonly string[]
-  readonly body: string | AsyncIterable<Uint8Array> | null
-  readonly headersTimeout: number
-  readonly bodyTimeout: number
-}
-
 /** A dispatcher of undici (Agent, Pool, Client, ProxyAgent, MockAgent ...), by its shape. */
 export interface HttpDispatcher {
   dispatch(options: object, handler: object): boolean
