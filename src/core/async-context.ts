@@ -30,9 +30,14 @@ export function withInherited<T>(what: Inherited, work: () => T): T {
     outer?.deadline !== undefined && what.deadline !== undefined && outer.deadline.at < what.deadline.at
       ? outer.deadline
       : (what.deadline ?? outer?.deadline)
-  const headers = what.headers ?? outer?.headers
-  const signal = what.signal ?? outer?.signal
+  const headers = outer?.headers === undefined ? what.headers : { ...outer.headers, ...what.headers }
+  const signal = either(outer?.signal, what.signal)
   return storage().run({ deadline, headers, signal }, work)
+}
+
+function either(outer: AbortSignal | undefined, own: AbortSignal | undefined): AbortSignal | undefined {
+  if (outer === undefined || own === undefined || outer === own) return own ?? outer
+  return AbortSignal.any([outer, own])
 }
 
 /**
@@ -44,5 +49,5 @@ export function detached<T>(work: () => T): T {
   return ROOT.runInAsyncScope(() => (inherited() === undefined ? work() : storage().run(undefined, work)))
 }
 
-// Made when the module is loaded, so outside every request: async context of users' own storages is left behind as well.
+// Made when the module is loaded: import it at start-up, outside every request, and the async context of users' own storages is left behind as well.
 const ROOT = new AsyncResource('fairlead.detached', { requireManualDestroy: true })

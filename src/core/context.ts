@@ -1,6 +1,8 @@
 // What one call knows of itself. Shared state lives in the closures of the layers; the state of one call lives here only.
 
 import type { Effect } from '../errors/codes.ts'
+import { Alarm } from './alarm.ts'
+import type { Clock } from './clock.ts'
 import type { Resolver } from './contracts/balancer.ts'
 import type { Endpoint } from './contracts/source.ts'
 import type { Deadline } from './deadline.ts'
@@ -83,6 +85,8 @@ export interface AbortWatcher {
 // A listener as a link.
 class ListenerWatcher implements AbortWatcher {
   nextWatcher: AbortWatcher | undefined
+  // Stopped by an earlier listener of the same abort, when it is in no list any more.
+  stopped = false
   private readonly listener: Listener
 
   constructor(listener: Listener) {
@@ -91,7 +95,7 @@ class ListenerWatcher implements AbortWatcher {
   }
 
   onAborted(reason: unknown): void {
-    this.listener(reason)
+    if (!this.stopped) this.listener(reason)
   }
 }
 
@@ -124,6 +128,7 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
   private linked: boolean
   private allLocals: Map<symbol, unknown> | undefined
   private allTried: Set<string> | undefined
+  private ownAlarm: Alarm | undefined
 
   constructor(init: ContextInit | Context, change: ContextChange | undefined) {
     const parent = init instanceof Context ? init : undefined
@@ -150,6 +155,7 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
     this.linked = false
     this.allLocals = undefined
     this.allTried = undefined
+    this.ownAlarm = undefined
   }
 
   get context(): CallContext {
@@ -180,6 +186,12 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
     root.allTried.add(id)
   }
 
+  alarm(clock: Clock): Alarm {
+    const { root } = this
+    if (root.ownAlarm === undefined) root.ownAlarm = new Alarm(clock)
+    return root.ownAlarm.clock === clock ? root.ownAlarm : new Alarm(clock)
+  }
+
   get locals(): Map<symbol, unknown> {
     const { root } = this
     if (root.allLocals === undefined) root.allLocals = new Map()
@@ -188,7 +200,11 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
 
   onAbort(listener: Listener): () => void {
     const watcher = new ListenerWatcher(listener)
-    return this.watch(watcher) ? () => this.unwatch(watcher) : nothing
+    const stopping = (): void => {
+      watcher.stopped = true
+      this.unwatch(watcher)
+    }
+    return this.watch(watcher) ? stopping : nothing
   }
 
   /** False where the abort has happened already; the watcher has been told then. */
@@ -253,7 +269,9 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
   }
 
   fork(change: ContextChange): Context {
-    if (this.latest !== undefined && this.latest.effectSoFar() !== 'none') this.touched = true
+    // What was tried before counts: in a fork, or, with a retry around the very transport, on this context itself.
+    const before = this.latest ?? ((change.attempt ?? 0) > this.attempt ? this : undefined)
+    if (before !== undefined && before.effectSoFar() !== 'none') this.touched = true
     const fork = new Context(this, change)
     this.latest = fork
     return fork
@@ -291,6 +309,11 @@ export function createContext(init: ContextInit): AbortableContext {
 /** Ends a context from outside. One that is not ours cannot be ended; its layers go by their own bounds. */
 export function abortContext(context: CallContext, reason: unknown): void {
   if (context instanceof Context) context.end(reason)
+}
+
+/** The alarm that all bounds of a call share, on one clock. */
+export function alarmOf(context: CallContext, clock: Clock): Alarm {
+  return context instanceof Context ? context.alarm(clock) : new Alarm(clock)
 }
 
 /** As `context.onAbort`, for layers: nothing is allocated. */

@@ -14,7 +14,6 @@ export type PipelineEvent =
       readonly type: 'call'
       readonly elapsedMs: number
       readonly error?: unknown
-      readonly attempts?: number
     })
   | (CallFacts & {
       readonly type: 'attempt'

@@ -16,7 +16,14 @@ export * from './contracts/source.ts'
 export * from './contracts/store.ts'
 export * from './contracts/transport.ts'
 export * from './deadline.ts'
-export * from './describe.ts'
+export {
+  DESCRIBE,
+  type Describable,
+  type Description,
+  describe,
+  described,
+  type LayerDescription,
+} from './describe.ts'
 export * from './events.ts'
 export * from './handler.ts'
 export * from './keyed.ts'

@@ -4,6 +4,9 @@ import { CODES, type Code, type Effect, type Kind, OVERLOAD, OVERLOAD_OF_PEER } 
 
 const BRAND = Symbol.for('fairlead.error')
 
+// Kinds that blame the caller. Over the wire they may blame the peer's own calls: the adapter says so with `refusedBy: 'peer'`.
+const OWN_FAULTS: ReadonlySet<Kind> = new Set<Kind>(['invalid', 'cancelled'])
+
 /** What an error is made of. All but `code` and `message` may be left out. */
 export interface FairleadErrorFields {
   readonly code: Code
@@ -52,29 +55,31 @@ export interface FairleadErrorJson {
  * The message begins with the code, so that the code is in every log.
  */
 export class FairleadError extends Error {
+  // Declared, not defined: the constructor sets them all, and setting each to undefined first costs a refusal a twentieth.
+
   /** Closed list; see docs/errors.md. */
-  readonly code: Code
-  readonly kind: Kind
+  declare readonly code: Code
+  declare readonly kind: Kind
   /** What the peer did: `none` proves that nothing happened there. */
-  readonly effect: Effect
+  declare readonly effect: Effect
   /** Whether the same call could go well later. */
-  readonly transient: boolean
+  declare readonly transient: boolean
   /** Whether the operation that failed was declared idempotent. */
-  readonly idempotent: boolean
+  declare readonly idempotent: boolean
   /** Set where the peer (or our own limiter) said when to come again. */
-  readonly retryAfterMs: number | undefined
+  declare readonly retryAfterMs: number | undefined
   /** For kind `rejected`: who refused. */
-  readonly refusedBy: 'self' | 'peer' | undefined
-  readonly service: string | undefined
-  readonly operation: string | undefined
-  readonly endpoint: string | undefined
-  readonly transport: string | undefined
-  readonly channel: string | undefined
-  readonly attempt: number | undefined
-  readonly elapsedMs: number | undefined
+  declare readonly refusedBy: 'self' | 'peer' | undefined
+  declare readonly service: string | undefined
+  declare readonly operation: string | undefined
+  declare readonly endpoint: string | undefined
+  declare readonly transport: string | undefined
+  declare readonly channel: string | undefined
+  declare readonly attempt: number | undefined
+  declare readonly elapsedMs: number | undefined
   /** Name of the declared failure; its data are the `details`. */
-  readonly failure: string | undefined
-  readonly details: unknown
+  declare readonly failure: string | undefined
+  declare readonly details: unknown
 
   constructor(fields: FairleadErrorFields) {
     const limit = Error.stackTraceLimit
@@ -91,7 +96,8 @@ export class FairleadError extends Error {
     this.transient = fields.transient ?? facts.transient
     this.idempotent = fields.idempotent ?? false
     this.retryAfterMs = fields.retryAfterMs
-    this.refusedBy = facts.refusedBy === undefined ? undefined : (fields.refusedBy ?? facts.refusedBy)
+    this.refusedBy =
+      facts.refusedBy === undefined && !OWN_FAULTS.has(facts.kind) ? undefined : (fields.refusedBy ?? facts.refusedBy)
     this.service = fields.service
     this.operation = fields.operation
     this.endpoint = fields.endpoint

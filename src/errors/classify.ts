@@ -19,7 +19,10 @@ export interface Hints
     > {
   /** `none`: it was measured that nothing was sent. Anything else changes nothing: what the code proves stays proven. */
   readonly effect?: Effect | undefined
-  /** Why the attempt was aborted, if it was: errors that only say "aborted" then mean this. */
+  /**
+   * Why the attempt was aborted, if it was: errors that only say "aborted" then mean this. Given as undefined, it says that nobody of ours
+   * aborted anything: then such an error is the work's own doing, nearly always a timeout of its own (`TIMED_OUT`), and not the caller's.
+   */
   readonly aborted?: { readonly reason: unknown } | undefined
 }
 
@@ -39,6 +42,8 @@ export function classify(error: unknown, hints: Hints = {}): FairleadError {
     return isFairleadError(reason) ? adopt(reason, hints) : cancelled(error, hints)
   }
   const found = find(error, hints)
+  if (found?.code === 'CANCELLED' && 'aborted' in hints && hints.aborted === undefined)
+    return build(error, { ...found, code: 'TIMED_OUT' }, hints)
   if (found?.nested !== undefined) return unwrap(found.nested, found.effect ?? 'unknown', error, hints)
   return build(error, found, hints)
 }
@@ -50,7 +55,7 @@ function build(error: unknown, found: Found | undefined, hints: Hints): Fairlead
   // Field by field: a spread of this many costs more than the error itself.
   return createError({
     code,
-    message: message ?? (facts.isError ? undefined : `${describeThrown(error)} was thrown`),
+    message: message ?? (facts.isError ? undefined : unworded(error, found)),
     cause: error,
     effect: measured(found?.effect ?? CODES[code].effect, found?.answered, hints),
     transient: found?.transient,
@@ -66,6 +71,12 @@ function build(error: unknown, found: Found | undefined, hints: Hints): Fairlead
     attempt: hints.attempt,
     elapsedMs: hints.elapsedMs,
   })
+}
+
+// A thrown `Response` has no words of its own, but a status.
+function unworded(error: unknown, found: Found | undefined): string {
+  const status = read(found?.details, 'status')
+  return typeof status === 'number' ? `the peer answered ${status}` : `${describeThrown(error)} was thrown`
 }
 
 // `fetch failed` says nothing without its cause.

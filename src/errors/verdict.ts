@@ -19,5 +19,5 @@ export function verdictOf(error: unknown): Verdict {
 function refusedFarAway(error: FairleadError): boolean {
   if (error.refusedBy !== 'peer') return false
   const facts = CODES[error.code]
-  return facts.refusedBy === 'self' && (facts.status ?? 500) >= 500
+  return facts.refusedBy === undefined || (facts.refusedBy === 'self' && (facts.status ?? 500) >= 500)
 }

@@ -145,7 +145,8 @@ export function fromProblem(problem: unknown, status: number, hints: StatusHints
     ),
     effect: notProcessed ? 'none' : effect,
     transient: typeof transient === 'boolean' ? transient : facts.transient,
-    refusedBy: 'peer',
+    // "You are wrong" with a status of the peer's own failing: it is wrong itself, in a call of its own.
+    refusedBy: facts.refusedBy !== undefined || status >= 499 ? 'peer' : undefined,
     retryAfterMs: duration(own(body, 'retryAfterMs')) ?? plain.retryAfterMs,
     service: fields.service ?? service,
     operation: fields.operation ?? operation,

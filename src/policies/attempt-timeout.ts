@@ -1,6 +1,7 @@
 // Bounds one attempt. It aborts the attempt it belongs to and nothing else, and stands outside the bulkhead:
 // work that goes on afterwards keeps its slot there.
-import { type AbortWatcher, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
+import type { Alarm, Bound } from '../core/alarm.ts'
+import { type AbortWatcher, alarmOf, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
 import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { isRefusal, type Layer } from '../core/handler.ts'
 import { durationOption, knownOptions } from '../core/options.ts'
@@ -72,7 +73,9 @@ function tell(seen: World, context: CallContext, began: number, error: FairleadE
   })
 }
 
-class Attempt implements AbortWatcher {
+class Attempt implements AbortWatcher, Bound {
+  nextBound: Bound | undefined
+  dueAt: number
   nextWatcher: AbortWatcher | undefined
   readonly #context: CallContext
   readonly #fork: { abort(reason: unknown): void }
@@ -83,7 +86,8 @@ class Attempt implements AbortWatcher {
   readonly #began: number
   #byDeadline: boolean
   #ms: number
-  #timer: unknown
+  readonly #alarm: Alarm | undefined
+  #over: boolean
 
   constructor(
     context: CallContext,
@@ -94,6 +98,8 @@ class Attempt implements AbortWatcher {
     work: PromiseLike<unknown>,
     began: number,
   ) {
+    this.nextBound = undefined
+    this.dueAt = Infinity
     this.nextWatcher = undefined
     this.#context = context
     this.#fork = fork
@@ -102,10 +108,15 @@ class Attempt implements AbortWatcher {
     this.#limit = limit
     this.#work = work
     this.#began = began
-    const left = context.deadline.at === Infinity ? Infinity : context.deadline.remainingMs()
+    const { at } = context.deadline
+    const left = at === Infinity ? Infinity : context.deadline.remainingMs()
     this.#byDeadline = left <= limit
     this.#ms = this.#byDeadline ? Math.max(0, left) : limit
-    this.#timer = this.#ms === Infinity ? undefined : seen.clock.setTimer(expire, this.#ms, this)
+    this.#over = false
+    this.#alarm = this.#ms === Infinity ? undefined : alarmOf(context, seen.clock)
+    // What the deadline ends is ended at its very instant: the deadline of the call itself comes after it then.
+    if (this.#byDeadline) this.#alarm?.add(this, at, left)
+    else this.#alarm?.add(this, at === Infinity ? seen.clock.now() + limit : at - left + limit, limit)
     // The fork is ended by its parents: by the caller's cancellation, or by the deadline.
     watchAbort(context, this)
   }
@@ -116,14 +127,14 @@ class Attempt implements AbortWatcher {
 
   /** Ends the watch; false if it had ended. */
   over(): boolean {
-    if (this.#timer === GONE) return false
-    if (this.#timer !== undefined) this.#world.clock.clearTimer(this.#timer)
-    this.#timer = GONE
+    if (this.#over) return false
+    this.#over = true
+    this.#alarm?.remove(this)
     return true
   }
 
   expire(): void {
-    if (this.#timer !== GONE && this.#byDeadline && this.#goOn()) return
+    if (!this.#over && this.#byDeadline && this.#goOn()) return
     if (!this.over()) return
     const error = this.#error()
     const { service, operation } = this.#context
@@ -147,7 +158,7 @@ class Attempt implements AbortWatcher {
     if (!(ms > 0)) return false
     this.#byDeadline = left <= rest
     this.#ms += ms
-    this.#timer = ms === Infinity ? undefined : this.#world.clock.setTimer(expire, ms, this)
+    if (ms !== Infinity) this.#alarm?.add(this, this.#world.clock.now() + ms, ms)
     return true
   }
 
@@ -183,10 +194,4 @@ class Attempt implements AbortWatcher {
       endpoint: endpoint?.id,
     })
   }
-}
-
-const GONE = Symbol('over')
-
-function expire(attempt: Attempt): void {
-  attempt.expire()
 }

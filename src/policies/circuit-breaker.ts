@@ -30,7 +30,7 @@ export interface CircuitBreakerOptions extends Seams {
   readonly maxOpenMs?: number | undefined
   /** How many calls try the peer while half-open; all of them have to go well. Default 3. */
   readonly probes?: number | undefined
-  /** A probe that takes longer than this counts as failed. Default 2,000; in a pipeline the attempt timeout. */
+  /** A probe that takes longer than this counts as failed. Default: in a pipeline the attempt timeout, else what is left of the deadline of its call, else 60,000. */
   readonly probeTimeoutMs?: number | undefined
   /** After closing, calls are let in gradually over this time, from a tenth on. 0 lets all in at once. Default 5,000. */
   readonly rampMs?: number | undefined
@@ -89,7 +89,7 @@ interface Settings {
   readonly openMs: number
   readonly maxOpenMs: number
   readonly probes: number
-  readonly probeTimeoutMs: number
+  readonly probeTimeoutMs: number | undefined
   readonly rampMs: number
   readonly window: MakeWindow
 }
@@ -121,7 +121,10 @@ function checked(options: CircuitBreakerOptions): Settings {
     openMs,
     maxOpenMs,
     probes: countOption('circuitBreaker.probes', options.probes, 3),
-    probeTimeoutMs: durationOption('circuitBreaker.probeTimeoutMs', options.probeTimeoutMs, 2_000),
+    probeTimeoutMs:
+      options.probeTimeoutMs === undefined
+        ? undefined
+        : durationOption('circuitBreaker.probeTimeoutMs', options.probeTimeoutMs, 0),
     rampMs: durationOption('circuitBreaker.rampMs', options.rampMs, 5_000, 0),
     window,
   }
@@ -145,6 +148,8 @@ class Machine implements Subject {
   #passed = 0
   /** Open: when it may be tried again. Half-open: when the probes have taken too long. */
   #until = 0
+  /** When it was last asked while not closed. */
+  #refusedAt = 0
   #rampFrom = -1
   #credit = 0
 
@@ -161,17 +166,21 @@ class Machine implements Subject {
   }
 
   describe(): LayerDescription {
-    const { window, ...plain } = this.settings
+    const { window, probeTimeoutMs = 'that of the call', ...plain } = this.settings
     const { state, trips } = this
-    return { layer: 'circuit-breaker', options: { ...plain, window: window.name }, state: { state, trips } }
+    return {
+      layer: 'circuit-breaker',
+      options: { ...plain, probeTimeoutMs, window: window.name },
+      state: { state, trips },
+    }
   }
 
   run<Req, Res, C extends CallContext>(next: Handler<Req, Res, C>, request: Req, context: C): Promise<Res> | Refusal {
-    const generation = this.#admit()
+    const generation = this.#admit(context)
     if (generation === REFUSED) {
       const { state } = this
       const retryAfterMs =
-        state === 'open' || state === 'half-open' ? Math.max(0, this.#until - this.#clock.now()) : undefined
+        state === 'open' || state === 'half-open' ? Math.max(0, this.#until - this.#refusedAt) : undefined
       return refuse(() => refusal(context, state, retryAfterMs))
     }
     const began = this.#slow === undefined ? 0 : this.#clock.now()
@@ -186,10 +195,21 @@ class Machine implements Subject {
       this.#neutral(generation)
       return result
     }
-    return this.#watch(result, generation, context, began)
+    // The verdict falls before the caller hears of it, so that a caller who calls again at once meets the new state.
+    // A thenable of a user's layer may settle twice, or never keep its order; `await` makes a promise of it.
+    if (!(result instanceof Promise)) return this.#watch(result, generation, context, began)
+    return result.then(
+      (answer) => {
+        this.#succeeded(generation, began)
+        return answer
+      },
+      (error) => {
+        this.#failed(generation, error, context, began)
+        throw error
+      },
+    )
   }
 
-  // The verdict falls before the caller hears of it, so that a caller who calls again at once meets the new state.
   async #watch<Res>(result: PromiseLike<Res>, generation: number, context: CallContext, began: number): Promise<Res> {
     let answer: Res
     try {
@@ -202,10 +222,11 @@ class Machine implements Subject {
     return answer
   }
 
-  #admit(): number {
+  #admit(context: CallContext): number {
     if (this.state === 'closed') return this.#rampFrom < 0 ? this.#generation : this.#admitRamp()
     if (this.state === 'isolated') return REFUSED
     const now = this.#clock.now()
+    this.#refusedAt = now
     if (this.state === 'open') {
       if (now < this.#until) return REFUSED
       this.to('half-open', 'time to try again')
@@ -216,7 +237,8 @@ class Machine implements Subject {
       return REFUSED
     }
     this.#probing++
-    this.#until = now + this.settings.probeTimeoutMs
+    // Of several probes the one with the most time decides: a shorter one must not cut it off.
+    this.#until = Math.max(this.#until, now + (this.settings.probeTimeoutMs ?? timeOf(context)))
     return this.#generation
   }
 
@@ -308,6 +330,12 @@ class Machine implements Subject {
         ...(openMs === undefined ? {} : { openMs }),
       })
   }
+}
+
+// How long a probe may take where nobody says so: as long as its call.
+function timeOf({ deadline }: CallContext): number {
+  const left = deadline.remainingMs()
+  return left === Infinity ? 60_000 : left
 }
 
 const MESSAGES: Readonly<Partial<Record<CircuitState, string>>> = {

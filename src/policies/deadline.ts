@@ -1,5 +1,6 @@
 // Nothing outlives its deadline: the caller is answered then, and the whole call is aborted. The caller's own cancellation settles here too.
-import { type AbortWatcher, abortContext, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
+import type { Alarm, Bound } from '../core/alarm.ts'
+import { type AbortWatcher, abortContext, alarmOf, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
 import { deadlineIn } from '../core/deadline.ts'
 import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal, refuse } from '../core/handler.ts'
@@ -55,12 +56,15 @@ function spent(context: CallContext): unknown {
   return createError({ code: 'DEADLINE_SPENT', service: context.service, operation: context.operation, stack: false })
 }
 
-class Race<Res> implements AbortWatcher {
+class Race<Res> implements AbortWatcher, Bound {
+  nextBound: Bound | undefined
+  dueAt: number
   nextWatcher: AbortWatcher | undefined
   readonly #reject: (error: unknown) => void
   readonly #context: CallContext
   readonly #world: World
   readonly #afterMs: number
+  readonly #alarm: Alarm | undefined
   #timer: unknown
 
   constructor(
@@ -71,12 +75,15 @@ class Race<Res> implements AbortWatcher {
     remainingMs: number,
     seen: World,
   ) {
+    this.nextBound = undefined
+    this.dueAt = Infinity
     this.nextWatcher = undefined
     this.#reject = reject
     this.#context = context
     this.#world = seen
     this.#afterMs = remainingMs
-    if (remainingMs !== Infinity) this.#timer = seen.clock.setTimer(expire, remainingMs, this as Race<unknown>)
+    this.#alarm = remainingMs === Infinity ? undefined : alarmOf(context, seen.clock)
+    this.#alarm?.add(this, context.deadline.at, remainingMs)
     watchAbort(context, this)
     inner.then(
       (value) => {
@@ -95,6 +102,7 @@ class Race<Res> implements AbortWatcher {
   }
 
   stop(): void {
+    this.#alarm?.remove(this)
     if (this.#timer !== undefined) this.#world.clock.clearTimer(this.#timer)
     this.#timer = undefined
   }
@@ -121,13 +129,10 @@ class Race<Res> implements AbortWatcher {
     })
     if (this.#world.events.heard)
       this.#world.events.emit({ type: 'timeout', what: 'deadline', afterMs: this.#afterMs, service, operation })
-    this.#timer = this.#world.clock.setTimer(giveUp, 0, { race: this as Race<unknown>, error })
     abortContext(this.#context, error)
+    // Set after whatever the layers inside have set meanwhile, so that they come first.
+    this.#timer = this.#world.clock.setTimer(giveUp, 0, { race: this as Race<unknown>, error })
   }
-}
-
-function expire(race: Race<unknown>): void {
-  race.expire()
 }
 
 function giveUp({ race, error }: { readonly race: Race<unknown>; readonly error: unknown }): void {

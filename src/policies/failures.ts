@@ -12,6 +12,8 @@ export function asFairleadError(error: unknown, { service, operation, idempotent
 
 /** Whether another answer may stand in: not where the caller gave up, is itself at fault, or has an answer that its contract declares. */
 export function mayBeAnswered(error: FairleadError): boolean {
+  // The peer's own mistake, or its own giving up, is a failure of the peer.
+  if (error.refusedBy === 'peer') return true
   return error.kind !== 'cancelled' && error.kind !== 'invalid' && error.code !== 'DECLARED_FAILURE'
 }
 

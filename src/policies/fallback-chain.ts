@@ -85,7 +85,9 @@ export class Steps {
   remember(request: unknown, answer: unknown, context: CallContext): void {
     if (!this.#remembers || answer instanceof FailureAnswer) return
     // An answer out of a cache inside is as old as it is there.
-    const ageMs = (context.locals.get(FROM) as Provenance | undefined)?.ageMs ?? 0
+    const seen = context.locals.get(FROM) as Provenance | undefined
+    // What the chain itself answered meanwhile says nothing of this answer.
+    const ageMs = seen?.from === 'cache' || seen?.from === 'coalesced' ? (seen.ageMs ?? 0) : 0
     for (let index = 0; index < this.#memory.length; index++) {
       const entry = this.#chain[index] as Fallback<unknown>
       if (entry.from !== 'lastGood') continue

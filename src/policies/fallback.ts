@@ -1,6 +1,6 @@
 // Answers in place of a peer that failed: with what it said last, with a fixed value, or by asking somewhere else.
 import { FROM, type Provenance } from '../core/answer.ts'
-import { type CallContext, effectSoFar } from '../core/context.ts'
+import { type AbortWatcher, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
 import { deadlineIn } from '../core/deadline.ts'
 import { type Describable, described, type LayerDescription } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal } from '../core/handler.ts'
@@ -19,7 +19,8 @@ export * from './fallback-entries.ts'
  * refusals (open circuit, cap) too. Where no entry answers, the original error goes out, with errors of the chain in `details.fallbackErrors`.
  *
  * Where the chain calls functions, the call itself gets 80 % of the time that is left, so that they have the rest; otherwise all of it.
- * A result that comes after the fallback has answered still updates `lastGood`, and answers nobody.
+ * A result that comes after the fallback has answered answers nobody. It still updates `lastGood` where it gets so far: in the standard order the
+ * attempt timeout ends the attempt at the deadline, and what comes later is not heard of.
  * @throws FairleadError `INVALID_OPTIONS`
  */
 export function fallback(
@@ -72,7 +73,7 @@ function withReserve<Req, Res, C extends CallContext>(
         fork.context,
         `the call took longer than ${Math.round(ms)} ms; the rest of its time is kept for the fallback`,
       )
-      answering.fail(error)
+      answering.bound(0, () => answering.fail(error))
       fork.abort(error)
     })
     answering.watch(inner)
@@ -95,7 +96,8 @@ function refused<Res>(steps: Steps, refusal: Refusal, request: unknown, context:
 type Resolve = (value: unknown) => void
 
 // One call. It is answered once: by what is inside, by the chain, or not at all.
-class Answering {
+class Answering implements AbortWatcher {
+  nextWatcher: AbortWatcher | undefined
   readonly #steps: Steps
   readonly #request: unknown
   readonly #context: CallContext
@@ -115,6 +117,7 @@ class Answering {
     resolve: Resolve,
     reject: (error: unknown) => void,
   ) {
+    this.nextWatcher = undefined
     this.#steps = steps
     this.#request = request
     this.#context = context
@@ -141,14 +144,19 @@ class Answering {
 
   /** At the deadline the layer outside leaves one more turn to answer in; any other abort is the caller's, who wants no answer. */
   listen(): void {
-    this.#context.onAbort((reason) => {
-      if (this.#state === 'over') return
-      if (!isDeadline(reason)) {
-        this.#over()
-        this.#reject(reason)
-      } else if (this.#state === 'inside') this.fail(reason)
-      else this.#leave(reason)
-    })
+    watchAbort(this.#context, this)
+  }
+
+  onAborted(reason: unknown): void {
+    if (this.#state === 'over') return
+    if (!isDeadline(reason)) {
+      this.#over()
+      this.#reject(reason)
+    } else if (this.#state === 'inside') {
+      // A cache inside may have a better answer; it gets the turn that the deadline layer leaves before this one takes it.
+      this.#stop()
+      this.bound(0, () => this.fail(reason))
+    } else this.#leave(reason)
   }
 
   /** What is inside failed. Only the first failure counts. */

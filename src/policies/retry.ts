@@ -50,10 +50,11 @@ export function retry(options: RetryOptions = {}): Layer & Describable<LayerDesc
   const budget = budgetOf(options)
   const rules = new Rules(attempts, backoffMs, maxBackoffMs, budget, options.when, seen)
   const layer: Layer = (next) => (request, context) => {
-    budget?.deposit()
     const first = next(request, context)
-    // A refusal of our own is not worth trying again; the good case costs one `then`.
-    return isRefusal(first) ? first : first.then(undefined, (error) => again(next, request, context, error, rules))
+    // A refusal of our own is not worth trying again, and no call that earns a retry; the good case costs one `then`.
+    if (isRefusal(first)) return first
+    budget?.deposit()
+    return first.then(undefined, (error) => again(next, request, context, error, rules))
   }
   return describedBy(layer, rules)
 }

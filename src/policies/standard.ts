@@ -214,9 +214,15 @@ function breakerOf(
 
 function rateOf(given: StandardOptions['rateLimit'], seams: Seams): RateLimit | undefined {
   if (given === undefined || given === false) return undefined
-  return typeof given === 'function'
-    ? given
-    : rateLimit({ ...seams, ...optionsObject('rateLimit', given, 'give its options, a rateLimit(), or false') })
+  if (typeof given === 'function') return given
+  const own = optionsObject('rateLimit', given, 'give its options, a rateLimit(), or false')
+  if (own.shared !== undefined)
+    throw invalidOption(
+      'rateLimit.shared',
+      own.shared,
+      'make it with rateLimit(), give that, and close it at the end: it has a connection of its own',
+    )
+  return rateLimit({ ...seams, ...own })
 }
 
 // Spread, a number or `true` would be taken for "the defaults".

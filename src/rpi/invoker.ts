@@ -5,9 +5,9 @@ import type { OperationDescriptor, RpiReply, RpiTransport } from '../core/contra
 import { type Handler, isRefusal, type Refusal } from '../core/handler.ts'
 import { type Validated, validate } from '../core/schema.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
-import { createError } from '../errors/classes.ts'
+import { createError, type Stamp, stamp } from '../errors/classes.ts'
 import { classify } from '../errors/classify.ts'
-import type { Code } from '../errors/codes.ts'
+import type { Code, Effect } from '../errors/codes.ts'
 import { begin, type CallOptions, type CallTemplate } from '../policies/call.ts'
 import { type CallResult, checkCallOptions, type Detailed, detailed } from './callable.ts'
 import { failureParts } from './contract.ts'
@@ -64,15 +64,46 @@ export function transportHandler(
     } catch (error) {
       throw explained(error, operation, context, transport)
     }
-    if (reply.failure !== undefined) return await failureOf(operation, reply.failure, reply.output, context)
-    if (streams) return reply.output
+    if (reply.failure !== undefined) return await failureOf(operation, reply.failure, reply.output, context, transport)
+    if (streams) return new Stream(reply.output, factsOf(context, transport))
     if (!answers) return undefined
     if (output === undefined) return reply.output
-    const checked = validate(output, reply.output)
-    const result = checked instanceof Promise ? await checked : checked
-    if (!result.ok) throw invalidReply(operation, result.issues, context)
+    let result: Validated<unknown>
+    try {
+      const checked = validate(output, reply.output)
+      result = checked instanceof Promise ? await checked : checked
+    } catch (error) {
+      // A schema that throws: the service has done its work all the same.
+      throw explained(error, operation, context, transport)
+    }
+    if (!result.ok) throw invalidReply(operation, result.issues, context, transport)
     return result.value
   }
+}
+
+/** A stream of answers on its way to the caller's edge, with what is known of the attempt that gave it. */
+class Stream {
+  readonly source: unknown
+  readonly facts: Stamp
+
+  constructor(source: unknown, facts: Stamp) {
+    this.source = source
+    this.facts = facts
+  }
+}
+
+/** A declared failure on its way to the caller's edge, likewise. */
+class Declared extends FailureAnswer {
+  readonly facts: Stamp
+
+  constructor(failure: string, data: unknown, facts: Stamp) {
+    super(failure, data)
+    this.facts = facts
+  }
+}
+
+function factsOf({ attempt, endpoint, idempotent }: CallContext, { name }: RpiTransport): Stamp {
+  return { attempt, endpoint: endpoint?.id, idempotent, transport: name }
 }
 
 function explained(
@@ -99,32 +130,37 @@ async function failureOf(
   failure: string,
   data: unknown,
   context: CallContext,
+  transport: RpiTransport,
 ): Promise<FailureAnswer> {
   const { schema } = failureParts(operation.definition.failures?.[failure])
   if (!operation.failures.includes(failure))
-    throw invalidReply(operation, [{ path: '', message: `no failure is called ${failure}` }], context)
+    throw invalidReply(operation, [{ path: '', message: `no failure is called ${failure}` }], context, transport)
   const result = await validate(schema as AnySchema, data)
   if (!result.ok)
-    throw invalidReply(operation, result.issues, context, `the data of the failure ${failure} break their schema`)
-  return new FailureAnswer(failure, result.value)
+    throw invalidReply(
+      operation,
+      result.issues,
+      context,
+      transport,
+      `the data of the failure ${failure} break their schema`,
+    )
+  return new Declared(failure, result.value, factsOf(context, transport))
 }
 
 function invalidReply(
   { service, name }: OperationDescriptor,
   issues: unknown,
   context: CallContext,
+  transport: RpiTransport,
   message?: string,
 ): FairleadError {
-  const { attempt, endpoint, idempotent } = context
   return createError({
     code: 'REPLY_INVALID',
     message,
     details: { issues },
     service,
     operation: name,
-    attempt,
-    endpoint: endpoint?.id,
-    idempotent,
+    ...factsOf(context, transport),
     stack: false,
   })
 }
@@ -163,13 +199,14 @@ export class Invoker {
   async result(input: unknown, options: CallOptions | undefined): Promise<CallResult<unknown>> {
     const { gate } = this.#shared
     if (!gate.enter()) return { ok: false, error: this.#error('SHUTDOWN') }
+    const began = this.#template.clock.now()
     try {
       const begun = await this.#begin(input, options, undefined)
       if ('refused' in begun) return { ok: false, error: begun.refused as FairleadError }
       const answer = await begun.answer
       return answer instanceof FailureAnswer
-        ? { ok: false, error: this.#declared(answer) }
-        : { ok: true, value: this.#received(answer, options) }
+        ? { ok: false, error: this.#declared(answer, began) }
+        : { ok: true, value: this.#received(answer, options, began) }
     } catch (error) {
       return { ok: false, error: this.#own(error) }
     } finally {
@@ -180,14 +217,15 @@ export class Invoker {
   async #run(input: unknown, options: CallOptions | undefined, see: See): Promise<unknown> {
     const { gate } = this.#shared
     if (!gate.enter()) throw this.#error('SHUTDOWN')
+    const began = this.#template.clock.now()
     try {
       const checked = this.#prepare(input, options)
       const ready = checked instanceof Promise ? await checked : checked
       const begun = begin(this.#pipeline, this.#template, ready.input, options, see)
       if (isRefusal(begun)) throw begun.refused
       const answer = await begun
-      if (answer instanceof FailureAnswer) throw this.#declared(answer)
-      return this.#received(answer, options)
+      if (answer instanceof FailureAnswer) throw this.#declared(answer, began)
+      return this.#received(answer, options, began)
     } finally {
       gate.leave()
     }
@@ -212,13 +250,23 @@ export class Invoker {
     if (this.#sends) {
       if (!isIterable(input))
         throw this.#invalid([{ path: '', message: 'give an iterable: the operation takes a stream' }])
-      return { input: outgoingItems(input, this.#input, (issues) => this.#invalid(issues)) }
+      return { input: outgoingItems(input, this.#input, (issues) => this.#invalidItem(issues)) }
     }
     if (this.#operation.definition.input === undefined) return NO_INPUT
     if (this.#input === undefined) return { input }
-    const checked = validate(this.#input, input)
+    let checked: Validated<unknown> | Promise<Validated<unknown>>
+    try {
+      checked = validate(this.#input, input)
+    } catch (error) {
+      throw this.#own(error, 'none')
+    }
     return checked instanceof Promise
-      ? checked.then((result) => this.#checked(result, input))
+      ? checked.then(
+          (result) => this.#checked(result, input),
+          (error) => {
+            throw this.#own(error, 'none')
+          },
+        )
       : this.#checked(checked, input)
   }
 
@@ -228,21 +276,24 @@ export class Invoker {
     return { input }
   }
 
-  #received(answer: unknown, options: CallOptions | undefined): unknown {
-    const { streaming, definition, service, name } = this.#operation
-    if (streaming !== 'server' && streaming !== 'both') return answer
-    const broken = (issues: unknown): FairleadError => this.#error('REPLY_INVALID', { issues })
-    if (!isIterable(answer)) throw broken([{ path: '', message: 'the transport gave no stream' }])
-    return incomingItems(answer as AsyncIterable<unknown>, {
+  #received(answer: unknown, options: CallOptions | undefined, began: number): unknown {
+    if (!(answer instanceof Stream)) return answer
+    const { definition, service, name } = this.#operation
+    const { source, facts } = answer
+    const told = (error: FairleadError): FairleadError =>
+      stamp(error, { ...facts, elapsedMs: this.#template.clock.now() - began })
+    const broken = (issues: unknown): FairleadError => told(this.#error('REPLY_INVALID', { issues }))
+    if (!isIterable(source)) throw broken([{ path: '', message: 'the transport gave no stream' }])
+    return incomingItems(source as AsyncIterable<unknown> | Iterable<unknown>, {
       schema: this.#shared.validateOutput ? definition.output : undefined,
       signal: options?.signal,
       broken,
-      failed: (error) => this.#failedItem(error),
-      cancelled: (reason) => createError({ code: 'CANCELLED', cause: reason, service, operation: name, stack: false }),
+      failed: (error) => told(this.#failedItem(error, began)),
+      cancelled: (cause) => createError({ code: 'CANCELLED', cause, service, operation: name, stack: false }),
     })
   }
 
-  #failedItem(error: unknown): FairleadError {
+  #failedItem(error: unknown, began: number): FairleadError {
     const failure = isFairleadError(error) ? undefined : asFailure(error)
     if (failure === undefined) return this.#own(error)
     const { schema } = failureParts(this.#operation.definition.failures?.[failure.failure])
@@ -251,10 +302,11 @@ export class Invoker {
     if (result === undefined || (!(result instanceof Promise) && !result.ok)) return this.#error('REPLY_INVALID')
     return this.#declared(
       result instanceof Promise ? failure : new FailureAnswer(failure.failure, (result as { value: unknown }).value),
+      began,
     )
   }
 
-  #own(error: unknown): FairleadError {
+  #own(error: unknown, effect?: Effect): FairleadError {
     const { service, name } = this.#operation
     return isFairleadError(error)
       ? error
@@ -263,12 +315,16 @@ export class Invoker {
           operation: name,
           idempotent: this.#template.idempotent,
           transport: this.#shared.transport.name,
+          effect,
         })
   }
 
-  #declared({ failure, data }: FailureAnswer): FairleadError {
+  #declared(answer: FailureAnswer, began: number): FairleadError {
     const { service, name } = this.#operation
+    const { failure, data } = answer
     return createError({
+      ...(answer instanceof Declared ? answer.facts : {}),
+      elapsedMs: this.#template.clock.now() - began,
       code: 'DECLARED_FAILURE',
       message: failure,
       failure,
@@ -281,6 +337,19 @@ export class Invoker {
 
   #invalid(issues: unknown): FairleadError {
     return this.#error('INVALID_INPUT', { issues })
+  }
+
+  // What came before it was sent, and the service may have acted on it.
+  #invalidItem(issues: unknown): FairleadError {
+    const { service, name } = this.#operation
+    return createError({
+      code: 'INVALID_INPUT',
+      message: 'an item of the stream breaks the schema of the operation; what came before it may have been sent',
+      effect: 'unknown',
+      details: { issues },
+      service,
+      operation: name,
+    })
   }
 
   #error(code: Code, details?: unknown): FairleadError {

@@ -177,6 +177,7 @@ const ASKED = new Set([
   'tagName',
   '$$typeof',
   'length',
+  'href', // util.inspect, so console.log as well: is it a URL?
 ])
 
 // Own properties are found without the trap; only what is missing goes to the prototype, which says so.

@@ -66,7 +66,8 @@ export interface Resilient<A extends readonly unknown[], R> extends Callable<A, 
  * const stock = resilient('inventory.stock', ({ signal }, sku: string) => axios.get(`/stock/${sku}`, { signal }), { deadlineMs: 2_000 })
  * await stock('A-1')
  */
-export function resilient<A extends readonly unknown[], R>(
+// The defaults are for what is wrong: with them a misspelt option is the error that is shown, and not the function's arguments.
+export function resilient<A extends readonly unknown[] = readonly never[], R = unknown>(
   name: string,
   fn: Wrapped<A, R>,
   options: ResilientOptions<NoInfer<A>, NoInfer<R>> = {},

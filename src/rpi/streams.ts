@@ -1,6 +1,6 @@
 // Streams of a proxy: each item is validated on its way, and errors leave in the same words as those of calls.
 import { FailureAnswer } from '../core/answer.ts'
-import { validate } from '../core/schema.ts'
+import { type Validated, validate } from '../core/schema.ts'
 import { createError } from '../errors/classes.ts'
 import type { AnySchema } from './types.ts'
 
@@ -53,50 +53,87 @@ export interface IncomingSetting {
   /** The caller's way to give up, also once the head has come. */
   readonly signal: AbortSignal | undefined
   /** Makes the error for an item that breaks the schema. */
-  broken(issues: unknown): unknown
+  readonly broken: (issues: unknown) => unknown
   /** Puts what the transport threw into the words of the taxonomy. */
-  failed(error: unknown): unknown
-  cancelled(reason: unknown): unknown
+  readonly failed: (error: unknown) => unknown
+  readonly cancelled: (reason: unknown) => unknown
 }
 
 /** The items of the service, validated one by one. It can be read once. */
-export async function* incomingItems(
-  source: AsyncIterable<unknown>,
+export function incomingItems(
+  source: AsyncIterable<unknown> | Iterable<unknown>,
   setting: IncomingSetting,
-): AsyncGenerator<unknown, void, undefined> {
-  const { schema, signal } = setting
-  const iterator = source[Symbol.asyncIterator]()
+): AsyncIterableIterator<unknown> {
+  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
   let over = false
+  // Left early, by the caller or by a broken item: the transport is told, and its own complaint about that is no news.
+  const leave = (): void => {
+    if (over) return
+    over = true
+    void new Promise((resolve) => resolve(iterator.return?.())).catch(nothing)
+  }
+  const items = checkedItems(iterator, setting, leave, () => (over = true))
+  // A generator that was never started runs no `finally`, and one that waits hears of nothing: leaving is handled here.
+  return {
+    next: () => items.next(),
+    return: () => {
+      leave()
+      return items.return(undefined)
+    },
+    throw: (error) => {
+      leave()
+      return items.throw(error)
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+async function* checkedItems(
+  iterator: AsyncIterator<unknown> | Iterator<unknown>,
+  { schema, signal, broken, failed, cancelled }: IncomingSetting,
+  leave: () => void,
+  ended: () => void,
+): AsyncGenerator<unknown, void, undefined> {
   try {
     for (;;) {
       let result: IteratorResult<unknown>
       try {
-        result = await orAborted(iterator.next(), signal, setting)
+        result = await orAborted(Promise.resolve(iterator.next()), signal, cancelled)
       } catch (error) {
-        over = signal?.aborted !== true
-        throw setting.failed(error)
+        if (signal?.aborted !== true) ended()
+        throw failed(error)
       }
       if (result.done === true) {
-        over = true
+        ended()
         return
       }
       if (schema === undefined) yield result.value
       else {
-        const checked = await validate(schema, result.value)
-        if (!checked.ok) throw setting.broken(checked.issues)
+        let checked: Validated<unknown>
+        try {
+          checked = await validate(schema, result.value)
+        } catch (error) {
+          throw failed(error)
+        }
+        if (!checked.ok) throw broken(checked.issues)
         yield checked.value
       }
     }
   } finally {
-    // Left early, by the caller or by a broken item: the transport is told, and its own complaint about that is no news.
-    if (!over) void new Promise((resolve) => resolve(iterator.return?.())).catch(nothing)
+    leave()
   }
 }
 
-function orAborted<T>(next: Promise<T>, signal: AbortSignal | undefined, setting: IncomingSetting): Promise<T> {
+function orAborted<T>(
+  next: Promise<T>,
+  signal: AbortSignal | undefined,
+  cancelled: IncomingSetting['cancelled'],
+): Promise<T> {
   if (signal === undefined) return next
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(setting.cancelled(signal.reason))
+    const onAbort = (): void => reject(cancelled(signal.reason))
     if (signal.aborted) onAbort()
     signal.addEventListener('abort', onAbort, { once: true })
     const stop = (): void => signal.removeEventListener('abort', onAbort)

@@ -1,9 +1,9 @@
 // `npm run bench -- <area> [--check] [--quick]`: measures an area beside its peers, prints tables, and as last line JSON.
 // `--check` ends with 1 where a line is missed; `--quick` is for a look, with fewer rounds.
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import type { Line } from './lines.ts'
 import { printLines } from './lines.ts'
 import { benchRpi } from './rpi/rpi.ts'
-import type { Line } from './lines.ts'
 
 /** What an area gives: its lines, and whatever else belongs into the JSON. */
 interface Report {
@@ -11,7 +11,9 @@ interface Report {
   readonly [more: string]: unknown
 }
 
-const AREAS: Readonly<Record<string, (options: { readonly quick: boolean; readonly only: string | undefined }) => Promise<Report>>> = {
+const AREAS: Readonly<
+  Record<string, (options: { readonly quick: boolean; readonly only: string | undefined }) => Promise<Report>>
+> = {
   rpi: benchRpi,
 }
 
@@ -33,5 +35,11 @@ printLines(report.lines)
 const seconds = Math.round(Number(process.hrtime.bigint() - began) / 1e9)
 console.log(`\n${report.lines.length - missed.length} of ${report.lines.length} lines kept, ${seconds} s`)
 if (rest.includes('--check') && missed.length > 0) process.exitCode = 1
-const machine = { cpu: cpus()[0]?.model.trim(), cores: availableParallelism(), load: load.map((value) => +value.toFixed(2)) }
-console.log(JSON.stringify({ bench: area, seconds, missed: missed.length, machine, ...report }))
+const machine = {
+  cpu: cpus()[0]?.model.trim(),
+  cores: availableParallelism(),
+  load: load.map((value) => +value.toFixed(2)),
+}
+const rounded = (_: string, value: unknown): unknown =>
+  typeof value === 'number' && Number.isFinite(value) ? Number(value.toPrecision(4)) : value
+console.log(JSON.stringify({ bench: area, seconds, missed: missed.length, machine, ...report }, rounded))

@@ -56,7 +56,9 @@ export function printLines(lines: readonly Line[]): void {
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)))
   const show = (row: readonly string[]): string =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ')
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  ')
   console.log([show(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(show)].join('\n'))
 }
 
@@ -64,5 +66,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 export function short(value: number): string {
   if (!Number.isFinite(value)) return '-'
   const size = Math.abs(value)
-  return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toFixed(3)
+  return size >= 100
+    ? value.toFixed(0)
+    : size >= 10
+      ? value.toFixed(1)
+      : size >= 1
+        ? value.toFixed(2)
+        : value.toFixed(3)
 }

@@ -4,8 +4,8 @@ import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writ
 import { homedir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { build as tsup } from 'tsup'
-import { inRoot, manifest, mustRun } from '../tools/project.ts'
 import bundle from '../../tsup.config.ts'
+import { inRoot, manifest, mustRun } from '../tools/project.ts'
 
 /** A Node with the packages to measure. */
 export interface Place {
@@ -25,7 +25,11 @@ const home = FAIRLEAD_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 
  * Installs for a Node, builds, and compiles the workers. What was installed before is used again.
  * @param major of the Node; that of this process needs no download
  */
-export async function place(major: string, peers: readonly string[], workers: Readonly<Record<string, string>>): Promise<Place> {
+export async function place(
+  major: string,
+  peers: readonly string[],
+  workers: Readonly<Record<string, string>>,
+): Promise<Place> {
   const own = process.versions.node.split('.')[0] === major
   const node = own ? process.execPath : await nodeBinary(major)
   const folder = join(home, 'bench', major)
@@ -67,7 +71,9 @@ async function install(folder: string, node: string, peers: readonly string[]): 
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const given = process.env.npm_execpath
-  const npm = given?.endsWith('npm-cli.js') ? given : realpathSync((await mustRun('sh', ['-c', 'command -v npm'])).trim())
+  const npm = given?.endsWith('npm-cli.js')
+    ? given
+    : realpathSync((await mustRun('sh', ['-c', 'command -v npm'])).trim())
   const env = {
     PATH: `${dirname(node)}${delimiter}${process.env.PATH ?? ''}`,
     NODE_OPTIONS: '',
@@ -75,7 +81,16 @@ async function install(folder: string, node: string, peers: readonly string[]): 
   }
   const names = Object.entries(manifest().dependencies).map(([name, range]) => `${name}@${range}`)
   writeFileSync(file, '{ "private": true, "type": "module" }\n')
-  const args = [npm, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--no-save', ...names, ...peers.map((name) => `${name}@>=0`)]
+  const args = [
+    npm,
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    '--no-save',
+    ...names,
+    ...peers.map((name) => `${name}@>=0`),
+  ]
   await mustRun(node, args, { cwd: folder, env })
   writeFileSync(file, wanted)
 }

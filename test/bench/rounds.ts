@@ -38,7 +38,8 @@ export async function startCrew<Ask extends object, Answer>(
     async rounds(names, question, count) {
       const answers = new Map<string, Answer[]>(names.map((name) => [name, []]))
       for (let round = 0; round < count; round++)
-        for (const worker of shuffle(workers)) answers.get(worker.name)?.push(...(names.includes(worker.name) ? [await worker.ask(question)] : []))
+        for (const worker of shuffle(workers))
+          answers.get(worker.name)?.push(...(names.includes(worker.name) ? [await worker.ask(question)] : []))
       return answers
     },
   }

@@ -20,7 +20,10 @@ export interface Start {
 }
 
 /** Starts a worker and waits until it is ready. */
-export async function startWorker<Ask extends object, Answer>(name: string, start: Start): Promise<Worker<Ask, Answer>> {
+export async function startWorker<Ask extends object, Answer>(
+  name: string,
+  start: Start,
+): Promise<Worker<Ask, Answer>> {
   const child = fork(start.file, [...start.args], {
     execPath: start.node,
     execArgv: [...(start.flags ?? [])],

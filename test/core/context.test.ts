@@ -225,3 +225,23 @@ describe('track', () => {
     expect(context.fork({}).context.tracked).toBeUndefined()
   })
 })
+
+describe('of several listeners', () => {
+  for (const left of [0, 1, 2, 3]) {
+    test(`number ${left} can stop, and the others are told in their order, a later one too`, () => {
+      const { context, abort } = createContext({
+        service: 'a',
+        operation: 'b',
+        deadline: deadlineAt(Infinity, fakeClock()),
+        idempotent: false,
+      })
+      const told: number[] = []
+      const stops = [0, 1, 2, 3].map((number) => context.onAbort(() => told.push(number)))
+      stops[left]?.()
+      stops[left]?.()
+      context.onAbort(() => told.push(4))
+      abort(new Error('over'))
+      expect(told).toEqual([0, 1, 2, 3, 4].filter((number) => number !== left))
+    })
+  }
+})

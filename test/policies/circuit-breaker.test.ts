@@ -643,7 +643,7 @@ test('describes itself with the figures that decide (M8)', async () => {
       openMs: 5_000,
       maxOpenMs: 60_000,
       probes: 3,
-      probeTimeoutMs: 2_000,
+      probeTimeoutMs: 'that of the call',
       rampMs: 5_000,
       window: 'opossumWindow',
     },

@@ -158,7 +158,7 @@ describe('the defaults', () => {
         .find(({ layer }) => layer === 'circuit-breaker')?.options['probeTimeoutMs']
     expect(of({ attemptTimeoutMs: 300 })).toBe(300)
     expect(of({ attemptTimeoutMs: 300, circuitBreaker: { probeTimeoutMs: 50 } })).toBe(50)
-    expect(of({ attemptTimeoutMs: false })).toBe(2_000)
+    expect(of({ attemptTimeoutMs: false })).toBe('that of the call')
   })
 })
 

@@ -1,7 +1,9 @@
+import { format, inspect, isDeepStrictEqual } from 'node:util'
 import { type } from 'arktype'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { FailureAnswer } from '../../src/core/answer.ts'
 import { describe as describeBuilt } from '../../src/core/describe.ts'
 import type { PipelineEvent } from '../../src/core/events.ts'
 import { isFairleadError } from '../../src/errors/base.ts'
@@ -108,6 +110,22 @@ describe('input that breaks the schema', () => {
     })
   })
 
+  it.each([null, new Error('broken schema')])(
+    'meets a schema that throws %s: an error of ours, nothing is sent',
+    async (thrown) => {
+      const throws = z.object({ a: z.any() }).refine(() => {
+        throw thrown
+      })
+      const contract = defineContract('s', { put: { input: throws, output: z.any() }, get: { output: throws } })
+      const transport = scripted(() => ({ output: { a: 1 } }))
+      const proxy = createProxy(contract, { transport, retry: false })
+      expect(await rejection(proxy.put({ a: 1 }))).toMatchObject({ service: 's', operation: 'put', effect: 'none' })
+      expect(transport.calls).toEqual([])
+      const error = await rejection(proxy.get())
+      expect(isFairleadError(error) && error.operation).toBe('get')
+    },
+  )
+
   it('is found by an asynchronous schema too', async () => {
     const slow = z.object({ sku: z.string().refine(async (sku) => sku !== 'bad') })
     const transport = scripted(() => ({ output: { sku: 'bad' } }))
@@ -174,6 +192,22 @@ describe('a declared failure', () => {
     })
     expect(await rejection(inventory.reserve.detailed({ sku: 'A-1', quantity: 3 }))).toMatchObject({
       failure: 'outOfStock',
+    })
+  })
+
+  it('says where it came from, at which attempt and after how long', async () => {
+    const clock = fakeClock()
+    const transport = scripted(async (_input, context) => {
+      context.endpoint = { id: 'one', addresses: [{ host: '127.0.0.1', port: 1 }] }
+      await clock.advance(20)
+      if (transport.calls.length === 1) throw createError({ code: 'CONNECTION_REFUSED' })
+      return out
+    })
+    const inventory = createProxy(Inventory, { transport, clock, retry: { backoffMs: 0 } })
+    const facts = { transport: 'scripted', endpoint: 'one', attempt: 2, elapsedMs: 40 }
+    expect(await rejection(inventory.reserve({ sku: 'A-1', quantity: 3 }))).toMatchObject(facts)
+    expect(await inventory.reserve.result({ sku: 'A-1', quantity: 3 })).toMatchObject({
+      error: { ...facts, attempt: 1, elapsedMs: 20 },
     })
   })
 
@@ -430,6 +464,10 @@ describe('the object', () => {
   it('can be printed and compared by tools', () => {
     expect(() => JSON.stringify({ inventory })).not.toThrow()
     expect(() => expect(inventory).toEqual(inventory)).not.toThrow()
+    expect(inspect(inventory)).toContain('reserve')
+    expect(format('%s %o %O %j', inventory, inventory, inventory, inventory)).toContain('reserve')
+    expect(() => inspect(new Error('x', { cause: inventory }))).not.toThrow()
+    expect(isDeepStrictEqual(inventory, createProxy(Inventory, { transport: scripted(() => level) }))).toBe(false)
   })
 })
 
@@ -548,6 +586,59 @@ describe('a stream', () => {
     const feed = createProxy(Feed, { transport: scripted(() => ({ output: source() })) })
     for await (const { n } of await feed.tail()) if (n === 2) break
     expect(left).toBe(true)
+  })
+
+  it('of answers that is left before its first item tells the transport', async () => {
+    let left = 0
+    const source = {
+      next: async () => ({ done: false, value: { n: 1 } }),
+      return: async () => {
+        left++
+        return { done: true, value: undefined }
+      },
+      [Symbol.asyncIterator]() {
+        return this
+      },
+    }
+    const feed = createProxy(Feed, { transport: scripted(() => ({ output: source })) })
+    const iterator = (await feed.tail())[Symbol.asyncIterator]()
+    await iterator.return?.()
+    expect([left, await iterator.next()]).toEqual([1, { done: true, value: undefined }])
+    for await (const _ of await feed.tail()) break
+    expect(left).toBe(2)
+  })
+
+  it('of answers says of its errors which attempt they belong to, and how long it took', async () => {
+    const clock = fakeClock()
+    const facts = { service: 'feed', operation: 'tail', transport: 'scripted', attempt: 1, elapsedMs: 30 }
+    const endings = [
+      { n: 'x' },
+      Object.assign(new Error('x'), { code: 'ECONNRESET' }),
+      new FailureAnswer('gone', { at: 1 }),
+    ]
+    for (const ending of endings) {
+      const source = async function* (): AsyncGenerator<unknown> {
+        if (ending instanceof Error || ending instanceof FailureAnswer) throw ending
+        yield ending
+      }
+      const feed = createProxy(Feed, { clock, transport: scripted(() => ({ output: source() })) })
+      const items = await feed.tail()
+      await clock.advance(30)
+      expect(await rejection(items[Symbol.asyncIterator]().next() as Promise<unknown>)).toMatchObject(facts)
+    }
+  })
+
+  it('of the caller that breaks its schema on the way does not claim that nothing was sent', async () => {
+    const seen: unknown[] = []
+    const transport = scripted(async (input) => {
+      for await (const item of input as AsyncIterable<unknown>) seen.push(item)
+      return { output: { count: 1 } }
+    })
+    const feed = createProxy(Feed, { transport, retry: false })
+    const error = await rejection(feed.push([{ n: 1 }, { n: 'x' }] as never))
+    expect(error).toMatchObject({ code: 'INVALID_INPUT', effect: 'unknown' })
+    expect((error as Error).message).not.toContain('nothing was sent')
+    expect(seen).toEqual([{ n: 1 }])
   })
 
   it('of answers ends by the signal of the call', async () => {

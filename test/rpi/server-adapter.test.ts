@@ -592,6 +592,37 @@ describe('the deadline', () => {
     expect([adapter.inFlight, log]).toEqual([0, ['started', 'ended']])
   })
 
+  it('ends a stream that is under way by then, says so, and frees its place', async () => {
+    const clock = fakeClock()
+    const contract = defineContract('a', { b: { http: 'GET /b', streaming: 'server', output: z.number() } })
+    let ended = false
+    let step: () => void = () => {}
+    const stream = async function* (): AsyncGenerator<number> {
+      try {
+        yield 1
+        await new Promise<void>((resolve) => (step = resolve))
+        yield 2
+      } finally {
+        ended = true
+      }
+    }
+    const adapter = createServerAdapter(contract, { b: stream }, { clock, maxDeadlineMs: 50 })
+    const reader = (await adapter.fetch(request('GET', '/b'))).body?.getReader()
+    const read = async (): Promise<string> => Buffer.from((await reader?.read())?.value ?? []).toString()
+    expect(await read()).toBe('1\n')
+    const last = read()
+    await clock.advance(50)
+    expect(await last).toMatch(/^!.*DEADLINE_EXCEEDED/)
+    step()
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+    expect([adapter.inFlight, ended, clock.pending]).toEqual([0, true, 0])
+    const whole = adapter.fetch(request('GET', '/b'))
+    const text = (await whole).text()
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+    step()
+    expect([await text, adapter.inFlight, clock.pending]).toEqual(['1\n2\n', 0, 0])
+  })
+
   it('may come in another header', async () => {
     const { fetch } = shop({}, { deadlineHeader: 'X-Left' })
     expect((await fetch(request('GET', '/stock/a', undefined, { 'x-left': '0' }))).status).toBe(504)
@@ -790,6 +821,26 @@ describe('a stream', () => {
         yield { n: 'secret' }
       }),
     ).toMatchObject({ type: 'urn:fairlead:REPLY_INVALID', status: 500 })
+  })
+
+  it('that ends in what cannot be written says so, and frees its place', async () => {
+    const contract = defineContract('a', {
+      b: { http: 'GET /b', streaming: 'server', output: z.number(), failures: { low: z.object({ left: z.bigint() }) } },
+    })
+    let ended = false
+    const adapter = createServerAdapter(contract, {
+      async *b(_, { fail }) {
+        try {
+          yield 1
+          fail('low', { left: 1n })
+        } finally {
+          ended = true
+        }
+      },
+    })
+    const text = await (await adapter.fetch(request('GET', '/b'))).text()
+    expect(text).toMatch(/^1\n!.*SERVER_ERROR/)
+    expect([adapter.inFlight, ended]).toEqual([0, true])
   })
 
   it('that is left ends the generator, and frees its place', async () => {

@@ -10,7 +10,7 @@ import type { Code, Effect } from '../../errors/codes.ts'
 import { fromProblem, isProblemType } from '../../errors/wire.ts'
 import { codingsOf, decodeBody } from './decode.ts'
 import type { HttpSettings } from './options.ts'
-import type { Plan } from './plan.ts'
+import type { Outgoing, Plan, Upload } from './plan.ts'
 import type { DispatchController, DispatchHandler, IncomingHeaders } from './undici.ts'
 import { sentOnce } from './verdicts.ts'
 
@@ -71,6 +71,7 @@ export class Exchange implements DispatchHandler, AbortWatcher {
   protected headers: IncomingHeaders
   protected received: number
   private readonly sent: number
+  private readonly upload: Upload | undefined
   private readonly began: number
   private first: Buffer | undefined
   private more: Buffer[] | undefined
@@ -81,7 +82,7 @@ export class Exchange implements DispatchHandler, AbortWatcher {
     plan: Plan,
     settings: HttpSettings,
     context: CallContext,
-    sent: number,
+    request: Outgoing,
     resolve: (reply: RpiReply) => void,
     reject: (error: unknown) => void,
   ) {
@@ -96,7 +97,8 @@ export class Exchange implements DispatchHandler, AbortWatcher {
     this.status = 0
     this.headers = NO_HEADERS
     this.received = 0
-    this.sent = sent
+    this.sent = request.bytes
+    this.upload = request.upload
     this.began = settings.events.heard ? settings.clock.now() : -1
     this.first = undefined
     this.more = undefined
@@ -195,6 +197,7 @@ export class Exchange implements DispatchHandler, AbortWatcher {
   }
 
   protected hangUp(): void {
+    if (this.upload !== undefined) this.upload.over = true
     this.controller?.abort(ABORTED)
   }
 
@@ -259,7 +262,11 @@ export class Exchange implements DispatchHandler, AbortWatcher {
     }
     let output: unknown
     try {
-      output = parseJson(body.toString('utf8'))
+      const text = body.toString('utf8')
+      // What is no UTF-8 was replaced; only then it is worth a second look.
+      if (text.includes('\ufffd') && !process.getBuiltinModule('node:buffer').isUtf8(body))
+        throw new TypeError('the reply is not UTF-8')
+      output = parseJson(text)
     } catch (cause) {
       this.fail(this.error('REPLY_UNDECODABLE', 'the reply is not valid JSON', 'done', cause))
       return

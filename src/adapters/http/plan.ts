@@ -3,6 +3,7 @@ import type { CallContext } from '../../core/context.ts'
 import type { OperationDescriptor } from '../../core/contracts/rpi.ts'
 import {
   checkHeader,
+  failedLine,
   type HttpRequestParts,
   type HttpRoute,
   IDEMPOTENCY_HEADER,
@@ -39,6 +40,14 @@ export interface Outgoing {
   readonly body: string | AsyncIterable<Uint8Array> | null
   /** Of the body, where it is known. */
   readonly bytes: number
+  /** Of a stream: whether anybody still wants it. */
+  readonly upload: Upload | undefined
+}
+
+/** A request stream on its way. */
+export interface Upload {
+  /** Set once the exchange is over: no more is pulled, and the caller's source is ended. */
+  over: boolean
 }
 
 // Of the framing, which is undici's, or about the connection, which is not the call's.
@@ -80,15 +89,16 @@ export function outgoing(
   host: string | undefined,
 ): Outgoing {
   if (plan.sendsStream) {
-    const body = streamBody(input as AsyncIterable<unknown>, settings.maxRequestBytes)
+    const upload: Upload = { over: false }
+    const body = streamBody(input as AsyncIterable<unknown>, settings.maxRequestBytes, upload)
     const headers = headersOf(plan, settings, plan.withBody, context, host)
-    return { target: settings.basePath + plan.route.path, headers, body, bytes: 0 }
+    return { target: settings.basePath + plan.route.path, headers, body, bytes: 0, upload }
   }
   const parts: HttpRequestParts = layOut(plan.route, input)
   const body = parts.body === undefined ? null : toJson(parts.body)
   const bytes = body === null ? 0 : checkedSize(body, settings.maxRequestBytes)
   const headers = headersOf(plan, settings, body === null ? plan.bare : plan.withBody, context, host)
-  return { target: settings.basePath + parts.target, headers, body, bytes }
+  return { target: settings.basePath + parts.target, headers, body, bytes, upload: undefined }
 }
 
 function headersOf(
@@ -165,15 +175,31 @@ function checkedSize(text: string, most: number): number {
   return bytes
 }
 
-async function* streamBody(items: AsyncIterable<unknown>, most: number): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const item of items) {
-    const line = Buffer.from(itemLine(item))
-    if (line.length > most)
-      throw createError({
-        code: 'PAYLOAD_TOO_LARGE',
-        message: `an item of the request has ${line.length} bytes, the limit is ${most}`,
-        effect: 'unknown',
-      })
-    yield line
+async function* streamBody(
+  items: AsyncIterable<unknown>,
+  most: number,
+  upload: Upload,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    for await (const item of items) {
+      // Over HTTP/2 undici goes on pulling after its stream was closed.
+      if (upload.over) return
+      const line = Buffer.from(itemLine(item))
+      if (line.length > most)
+        throw createError({
+          code: 'PAYLOAD_TOO_LARGE',
+          message: `an item of the request has ${line.length} bytes, the limit is ${most}`,
+          effect: 'unknown',
+        })
+      yield line
+    }
+  } catch (thrown) {
+    // undici closes a stream of HTTP/2 that it gives up as if it had come to its end; this line says that it has not.
+    yield Buffer.from(failedLine({ title: 'the stream was broken off' }))
+    // undici takes a source that throws null or undefined for one that has ended well, and leaves the body without its end:
+    // the call would hang, and the next one on that connection would be read as the rest of this one.
+    throw thrown instanceof Error
+      ? thrown
+      : new Error(`the source of the stream threw ${String(thrown)}`, { cause: thrown })
   }
 }

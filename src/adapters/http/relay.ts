@@ -1,6 +1,7 @@
 // One request through an interceptor: several attempts towards the peer, one exchange towards the caller.
 import type { Timer } from '../../core/clock.ts'
 import type { CallContext } from '../../core/context.ts'
+import { onSignal } from '../../core/signals.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
 import { classify } from '../../errors/classify.ts'
@@ -17,10 +18,14 @@ export interface RelayFacts {
   readonly method: string
   readonly idempotent: boolean
   readonly replayable: boolean
+  /** The caller's, where its options carry one. */
+  readonly signal: AbortSignal | undefined
 }
 
 // The rest of an unwanted answer is read if it is small, because a connection is dearer; else the connection goes.
 const MOST_DRAINED_BYTES = 65_536
+// A held answer that is read to its end gives its slot back before the next attempt asks for one. A large one waits, unread.
+const MOST_HELD_BYTES = 65_536
 
 /** Stands between the caller's handler and the attempts. Towards the caller it is one exchange with one controller. */
 export class Relay {
@@ -36,6 +41,7 @@ export class Relay {
   #aborted: { readonly reason: Error } | undefined
   #paused = false
   #timer: Timer | undefined
+  #stopListening: () => void = () => {}
 
   constructor(dispatch: Dispatch, request: object, outer: DispatchHandler, facts: RelayFacts) {
     this.#dispatch = dispatch
@@ -46,7 +52,13 @@ export class Relay {
   }
 
   start(): void {
-    const { origins, origin, method, idempotent } = this.facts
+    const { origins, origin, method, idempotent, signal } = this.facts
+    if (signal?.aborted === true) {
+      this.abort(signal.reason)
+      return
+    }
+    // undici hands a signal on once the request is being sent; until then (no connection, no slot) only we can hear it.
+    if (signal !== undefined) this.#stopListening = onSignal(signal, (reason) => this.abort(reason as Error))
     origins
       .run(origin, { method, idempotent, signal: this.#giveUp.signal }, (context) => this.#try(context))
       .catch((error: unknown) => this.#failed(error))
@@ -58,6 +70,7 @@ export class Relay {
   begin(context: unknown): void {
     if (this.#started) return
     this.#started = true
+    this.#stopListening()
     this.outer.onRequestStart(this.controller, context)
   }
 
@@ -110,6 +123,7 @@ export class Relay {
   #over(): boolean {
     if (this.#ended) return false
     this.#ended = true
+    this.#stopListening()
     if (this.#timer !== undefined) this.facts.origins.clock.clearTimer(this.#timer)
     return true
   }
@@ -193,6 +207,7 @@ class RelayAttempt implements DispatchHandler {
   #trailers: IncomingHeaders | undefined
   #broken: Error | undefined
   #drained = 0
+  #held = 0
   #finish: () => void = () => {}
 
   constructor(relay: Relay, context: CallContext, resolve: () => void, reject: (error: unknown) => void) {
@@ -273,14 +288,16 @@ class RelayAttempt implements DispatchHandler {
       return
     }
     this.#stage = 'held'
-    controller.pause()
     this.#reject(error)
   }
 
   onResponseData(_controller: DispatchController, chunk: Buffer): void {
     if (this.#stage === 'live') this.#relay.outer.onResponseData(this.#relay.controller, chunk)
-    else if (this.#stage === 'held') this.#chunks.push(chunk)
-    else if ((this.#drained += chunk.length) > MOST_DRAINED_BYTES)
+    else if (this.#stage === 'held') {
+      this.#chunks.push(chunk)
+      this.#held += chunk.length
+      if (this.#held > MOST_HELD_BYTES) this.controller?.pause()
+    } else if ((this.#drained += chunk.length) > MOST_DRAINED_BYTES)
       this.controller?.abort(new Error('the answer is not wanted'))
   }
 

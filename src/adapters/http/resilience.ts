@@ -39,6 +39,7 @@ export function resilience(options: ResilienceOptions = {}): HttpInterceptor {
       method,
       idempotent: isIdempotent(method, hasHeader(request.headers, IDEMPOTENCY_HEADER)),
       replayable: isReplayable(request.body),
+      signal: request.signal instanceof AbortSignal ? request.signal : undefined,
     })
     relay.start()
     return true

@@ -153,6 +153,8 @@ export class StreamExchange extends Exchange {
   }
 }
 
+const GIVEN_UP = new Error('the stream was given up')
+
 function statusIn(problem: Readonly<Record<string, unknown>>): number {
   const { status } = problem
   return typeof status === 'number' ? status : 500
@@ -178,6 +180,8 @@ async function* unpack(
     yield* decoder as AsyncIterable<Uint8Array>
   } finally {
     decoder.destroy()
+    // Left early, the feeder would wait for the next chunk, which may never come.
+    queue.fail(GIVEN_UP)
     await feeding
   }
 }

@@ -140,14 +140,7 @@ function exchange(
   context: CallContext,
 ): Promise<RpiReply> {
   return new Promise((resolve, reject) => {
-    const handler = new (plan.getsStream ? StreamExchange : Exchange)(
-      plan,
-      settings,
-      context,
-      request.bytes,
-      resolve,
-      reject,
-    )
+    const handler = new (plan.getsStream ? StreamExchange : Exchange)(plan, settings, context, request, resolve, reject)
     watchAbort(context, handler)
     try {
       route.dispatcher.dispatch(

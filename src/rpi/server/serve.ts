@@ -93,6 +93,7 @@ class Served {
   readonly #operation: Operation
   readonly #place: Place
   readonly #controller = new AbortController()
+  #stopTimer: () => void = nothing
 
   constructor(serving: Serving, request: WireRequest, found: Found, place: Place) {
     this.#serving = serving
@@ -161,7 +162,11 @@ class Served {
         undefined,
       )
       const over = (): void => clock.clearTimer(timer)
-      work.then(over, over)
+      this.#stopTimer = over
+      // A stream is under the deadline until its end, not until its head.
+      work.then(({ body }) => {
+        if (typeof body !== 'object') over()
+      }, over)
       work.then(resolve, reject)
     })
   }
@@ -184,14 +189,19 @@ class Served {
       withInherited({ deadline: context.deadline, headers: this.#handedDown(), signal: context.signal }, work)
     const output = await within(() => handler(input, context))
     const { streaming, definition } = this.#operation
-    if (streaming === 'server' || streaming === 'both')
+    if (streaming === 'server' || streaming === 'both') {
+      const release = this.#place.hold()
       return streamReply(this.#operation, output, {
         headers: context.replyHeaders,
         signal: context.signal,
         within,
-        release: this.#place.hold(),
+        release: () => {
+          this.#stopTimer()
+          release()
+        },
         lastLine: (error) => this.#lastLine(error, context.signal),
       })
+    }
     const value = definition.output === undefined ? undefined : await this.#checked(definition.output, output)
     const body = JSON.stringify(value)
     if (body === undefined) return { status: 204, headers: context.replyHeaders }
@@ -221,12 +231,17 @@ class Served {
 
   /** The last line of a stream whose head was sent. */
   async #lastLine(error: unknown, signal: AbortSignal): Promise<string> {
-    const end = await this.#ending(error, signal)
-    if (end.type === 'failure') return failedLine(failureProblem(end.failure, end.data))
     const { service, name } = this.#operation
-    return failedLine(
-      problemOf(end.error, { expose: this.#serving.exposeErrors, service, operation: name, ...end.leaving }).body,
-    )
+    const expose = this.#serving.exposeErrors
+    try {
+      const end = await this.#ending(error, signal)
+      if (end.type === 'failure') return failedLine(failureProblem(end.failure, end.data))
+      return failedLine(problemOf(end.error, { expose, service, operation: name, ...end.leaving }).body)
+    } catch (second) {
+      // The data of a failure, or the details of an error, that cannot be written as JSON.
+      this.#tell(second, signal)
+      return failedLine(problemOf(second, { expose, service, operation: name }).body)
+    }
   }
 
   // What a handler threw: a failure that the contract declares, or an error. That our own answer broke our contract is our fault (500, not 502); the work is done.
@@ -275,6 +290,8 @@ class Served {
     }
   }
 }
+
+function nothing(): void {}
 
 type Ending =
   | { readonly type: 'failure'; readonly failure: string; readonly data: unknown; readonly status: number | undefined }

@@ -72,9 +72,11 @@ class Lines implements AsyncIterableIterator<string> {
       this.#over()
       return { done: true, value: undefined }
     } catch (error) {
-      const line = await this.#setting.lastLine(error)
-      this.#leave()
-      return { done: false, value: line }
+      try {
+        return { done: false, value: await this.#setting.lastLine(error) }
+      } finally {
+        this.#leave()
+      }
     }
   }
 

@@ -175,6 +175,36 @@ describe('with request()', () => {
     await until(() => slots.outstanding === 0)
   })
 
+  it('gives the slot back before the next attempt, where an answer was not good', async () => {
+    server.on('/a', fault.status(503, { body: 'busy' }), fault.status(200))
+    const clock = fakeClock()
+    const slots = bulkhead({ maxOutstanding: 1 })
+    const dispatcher = make({ maxOutstanding: slots, clock, retry: { backoffMs: 50 } })
+    const answer = request(`${server.url}/a`, { dispatcher })
+    await until(() => server.seen.requests('/a') === 1 && slots.outstanding === 0)
+    await clock.advance(50)
+    const { statusCode, body } = await answer
+    await body.dump()
+    expect([statusCode, server.seen.requests('/a')]).toEqual([200, 2])
+  })
+
+  it("ends with the caller's signal while there is no connection yet", async () => {
+    const agent = new Agent({ connect: () => {} })
+    agents.push(agent)
+    const slots = bulkhead({ maxOutstanding: 1 })
+    const dispatcher = agent.compose(resilience({ deadlineMs: false, attemptTimeoutMs: false, maxOutstanding: slots }))
+    const controller = new AbortController()
+    const { signal } = controller
+    const waiting = failure(request('http://stock.test/a', { dispatcher, signal }))
+    await turns()
+    expect(slots.outstanding).toBe(1)
+    controller.abort(new Error('stop'))
+    expect(await waiting).toMatchObject({ message: 'stop' })
+    await until(() => slots.outstanding === 0)
+    expect(await failure(request('http://stock.test/a', { dispatcher, signal }))).toMatchObject({ message: 'stop' })
+    await until(() => slots.outstanding === 0)
+  })
+
   it('keeps the pace of a slow reader', async () => {
     server.on('/huge', fault.hugeBody({ bytes: 20_000_000 }))
     const { body } = await request(`${server.url}/huge`, { dispatcher: make() })

@@ -185,6 +185,21 @@ describe('a reply that streams', () => {
     expect(await failure(all((await call(transport, down)).output))).toMatchObject({ code: 'REPLY_UNDECODABLE' })
   })
 
+  it('that is compressed is left at once where an item is no JSON, although more could come', async () => {
+    handle = (_request, response) => {
+      response.writeHead(200, { ...NDJSON, 'content-encoding': 'gzip' })
+      const gzip = createGzip()
+      gzip.pipe(response)
+      gzip.write('1\n{\n')
+      gzip.flush()
+    }
+    const made = context().context
+    const { output } = await transport.invoke(down, undefined, made)
+    const state = watched(made)
+    expect(await failure(all(output))).toMatchObject({ code: 'REPLY_UNDECODABLE', effect: 'done' })
+    await until(() => state.over && gone === 1)
+  })
+
   it('does not race ahead of a slow reader', async () => {
     let written = 0
     handle = (_request, response) => {
@@ -253,6 +268,30 @@ describe('a request that streams', () => {
     const error = await failure(call(transport, up, items()))
     expect(error).toMatchObject({ effect: 'unknown', retryable: false })
     expect(error.cause).toMatchObject({ message: 'no more' })
+  })
+
+  it.each([null, undefined, 'text'])('fails at once with what is no Error: %s', async (thrown) => {
+    handle = (request) => void request.resume()
+    const items = async function* (): AsyncGenerator<unknown> {
+      yield 1
+      throw thrown
+    }
+    const error = await failure(call(transport, up, items()))
+    expect(error).toMatchObject({ effect: 'unknown', retryable: false })
+    await until(() => gone === 1)
+  })
+
+  it('tells the peer that it was broken off: over HTTP/2 it would look whole', async () => {
+    let got = ''
+    handle = (request) => void request.on('data', (chunk) => (got += chunk))
+    const items = async function* (): AsyncGenerator<unknown> {
+      yield 1
+      throw new Error('no more')
+    }
+    await failure(call(transport, up, items()))
+    await until(() => gone === 1)
+    expect(got).toMatch(/^1\n!.*\n$/)
+    expect(got).not.toContain('no more')
   })
 
   it('ends its source when the call is aborted', async () => {

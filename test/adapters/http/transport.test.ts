@@ -1,11 +1,13 @@
+import { createSecureServer } from 'node:http2'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { httpTransport } from '../../../src/adapters/http/transport.ts'
 import { deadlineIn } from '../../../src/core/deadline.ts'
 import type { PipelineEvent } from '../../../src/core/events.ts'
 import { createError } from '../../../src/errors/classes.ts'
 import { fakeClock } from '../../../src/testing/fake-clock.ts'
+import { createServerCertificate } from '../../../src/testing/fault-server/certificates.ts'
 import { createFaultServer, type FaultServer, fault, refusedPort } from '../../../src/testing/fault-server/index.ts'
-import { call, context, failure, operation } from './support.ts'
+import { call, context, failure, operation, turns, until } from './support.ts'
 
 let server: FaultServer
 beforeEach(async () => {
@@ -371,6 +373,18 @@ describe('replies that are no good', () => {
     await transport.close()
   })
 
+  it('is no JSON where it is no UTF-8; a replacement character that was sent is one', async () => {
+    server.on(
+      '/a',
+      fault.status(200, { headers: { 'content-type': 'application/json' }, body: Buffer.from([0x22, 0xff, 0x22]) }),
+      fault.json('\ufffd'),
+    )
+    const transport = httpTransport({ baseUrl: server.url })
+    expect(await failure(call(transport, 'GET /a'))).toMatchObject({ code: 'REPLY_UNDECODABLE', effect: 'done' })
+    expect((await call(transport, 'GET /a')).output).toBe('\ufffd')
+    await transport.close()
+  })
+
   it('does not let `__proto__` in', async () => {
     const transport = httpTransport({ baseUrl: server.url })
     const poison = '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}},"ok":1}'
@@ -474,6 +488,34 @@ describe('events', () => {
 })
 
 describe('TLS', () => {
+  it('pulls a stream of the caller no further once the reply was left, over HTTP/2 too', async () => {
+    const { key, cert, ca } = createServerCertificate('good')
+    const server = createSecureServer({ key, cert })
+    server.on('stream', (stream) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/x-ndjson' })
+      stream.on('error', () => {}).pipe(stream)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const transport = httpTransport({ baseUrl: `https://127.0.0.1:${port}`, tls: { ca }, allowH2: true })
+    let ended = false
+    const items = async function* (): AsyncGenerator<unknown> {
+      try {
+        for (let n = 0; ; n++) {
+          yield n
+          await turns(1)
+        }
+      } finally {
+        ended = true
+      }
+    }
+    const { output } = await call(transport, operation('POST /echo', { streaming: 'both' }), items())
+    for await (const n of output as AsyncIterable<number>) if (n === 3) break
+    await until(() => ended)
+    await transport.close()
+    server.close()
+  })
+
   it('trusts a private authority when told to, speaks HTTP/2 when told to', async () => {
     const secure = await createFaultServer({ tls: 'good' })
     const h2 = await createFaultServer({ protocol: 'h2' })

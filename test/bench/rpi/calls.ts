@@ -107,9 +107,15 @@ export async function benchCalls(where: Place, quick: boolean): Promise<CallsRep
   console.log(`\nadded to \`await fn()\` (${short(median(bare))} ns), ${where.version}`)
   const times = (name: string): string =>
     name.startsWith('fairlead') ? '' : short(median(quotients(added(name), added('fairlead'))))
-  table(['pipeline', 'ns', 'of fairlead'], Object.entries(addedNs).map(([name, ns]) => [name, short(ns), times(name)]))
+  table(
+    ['pipeline', 'ns', 'of fairlead'],
+    Object.entries(addedNs).map(([name, ns]) => [name, short(ns), times(name)]),
+  )
   console.log('\na refusal, whole')
-  table(['refusal', 'ns'], Object.entries(refusalNs).map(([name, ns]) => [name, short(ns)]))
+  table(
+    ['refusal', 'ns'],
+    Object.entries(refusalNs).map(([name, ns]) => [name, short(ns)]),
+  )
   console.log('\n10,000 of them')
   table(
     ['each', 'bytes', 'timers'],

@@ -56,8 +56,12 @@ async function oursCapped(): Promise<ReturnType<typeof resilient<[], number>>> {
 }
 
 async function mustRefuse(call: () => Promise<unknown>, code: string): Promise<void> {
-  const error = await call().then(() => undefined, (thrown) => thrown as { readonly code?: string; readonly name?: string })
-  if (error?.code !== code && error?.name !== code) throw new Error(`expected ${code}, got ${error?.code ?? error?.name}`)
+  const error = await call().then(
+    () => undefined,
+    (thrown) => thrown as { readonly code?: string; readonly name?: string },
+  )
+  if (error?.code !== code && error?.name !== code)
+    throw new Error(`expected ${code}, got ${error?.code ?? error?.name}`)
 }
 
 async function opossumOpen(): Promise<() => Promise<unknown>> {
@@ -71,7 +75,11 @@ async function opossumOpen(): Promise<() => Promise<unknown>> {
 
 async function opossumCapped(): Promise<() => Promise<unknown>> {
   // Its own refusals count as failures and would open it: the cap alone is measured.
-  const breaker = new CircuitBreaker(hanging, { ...opossumOptions(), capacity: 100, volumeThreshold: Number.MAX_SAFE_INTEGER })
+  const breaker = new CircuitBreaker(hanging, {
+    ...opossumOptions(),
+    capacity: 100,
+    volumeThreshold: Number.MAX_SAFE_INTEGER,
+  })
   for (let i = 0; i < 100; i++) breaker.fire().catch(() => {})
   await mustRefuse(() => breaker.fire(), 'ESEMLOCKED')
   return () => breaker.fire()
@@ -94,19 +102,24 @@ async function cockatielCapped(): Promise<() => Promise<unknown>> {
 }
 
 async function mustRefuseAs(call: () => Promise<unknown>, message: RegExp): Promise<void> {
-  const error = await call().then(() => undefined, (thrown) => thrown as Error)
+  const error = await call().then(
+    () => undefined,
+    (thrown) => thrown as Error,
+  )
   if (!message.test(error?.message ?? '')) throw new Error(`expected ${message}, got ${error?.message}`)
 }
 
 type Call = () => Promise<unknown>
-const thrown = (call: Call): Call => async () => {
-  try {
-    await call()
-  } catch (error) {
-    return error
+const thrown =
+  (call: Call): Call =>
+  async () => {
+    try {
+      await call()
+    } catch (error) {
+      return error
+    }
+    throw new Error('was not refused')
   }
-  throw new Error('was not refused')
-}
 
 const candidates: Readonly<Record<string, () => Call | Promise<Call>>> = {
   bare: () => one,

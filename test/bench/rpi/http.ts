@@ -48,7 +48,7 @@ export interface HttpReport {
 }
 
 const BARE = 'undici.request'
-const FAST = [BARE, 'A/A control', 'proxy', 'proxy, zod', 'resilient(request)']
+const FAST = [BARE, 'A/A control', 'proxy', 'proxy, zod', 'resilient(request)', 'undici.request, own signal']
 const SLOW = [
   'undici + cockatiel',
   'undici + p-retry(opossum(p-timeout))',
@@ -61,7 +61,11 @@ const SLOW = [
 /** Measures and prints. */
 export async function benchHttp(where: Place, quick: boolean): Promise<HttpReport> {
   const part = `HTTP, ${where.version}, undici ${where.picked['undici']}`
-  const start = (file: string, ...args: string[]): Start => ({ file: join(where.folder, `${file}.js`), node: where.node, args })
+  const start = (file: string, ...args: string[]): Start => ({
+    file: join(where.folder, `${file}.js`),
+    node: where.node,
+    args,
+  })
   const server = await startWorker<object, { readonly url: string }>('server', start('server'))
   let crew: Crew<Ask, Answer> | undefined
   try {
@@ -82,12 +86,23 @@ export async function benchHttp(where: Place, quick: boolean): Promise<HttpRepor
       const slow = await crew.rounds([BARE, ...SLOW], question, quick ? 1 : 3)
       const at = `${part}, ${inFlight} in flight`
       const hold = (client: string, what: 'rate' | 'cpuUs', promise: Line['promise'], limit: number): void => {
-        lines.push(line(at, `${what === 'rate' ? 'throughput' : 'client CPU'}: ${client}`, promise, limit, ratios(fast, client, what)))
+        lines.push(
+          line(
+            at,
+            `${what === 'rate' ? 'throughput' : 'client CPU'}: ${client}`,
+            promise,
+            limit,
+            ratios(fast, client, what),
+          ),
+        )
       }
       hold('proxy', 'rate', 'at least', inFlight === 1 ? 1 : 1.25)
       hold('proxy', 'cpuUs', 'at most', 1)
       hold('resilient(request)', 'rate', 'at least', 0.85)
-      const found = [...FAST.map((client) => rowOf(fast, client, inFlight)), ...SLOW.map((client) => rowOf(slow, client, inFlight))]
+      const found = [
+        ...FAST.map((client) => rowOf(fast, client, inFlight)),
+        ...SLOW.map((client) => rowOf(slow, client, inFlight)),
+      ]
       rows.push(...found)
       const control = estimate(ratios(fast, 'A/A control', 'rate'))
       console.log(`\n${at}; the control's 95 % interval is ${short(control.low)} .. ${short(control.high)}`)
@@ -116,7 +131,11 @@ function warmUpMs(fast: boolean, quick: boolean): number {
   return fast ? (quick ? 600 : 2_000) : quick ? 200 : 500
 }
 
-function ratios(answers: ReadonlyMap<string, readonly Answer[]>, client: string, what: keyof Answer): readonly number[] {
+function ratios(
+  answers: ReadonlyMap<string, readonly Answer[]>,
+  client: string,
+  what: keyof Answer,
+): readonly number[] {
   const values = (name: string): readonly number[] => (answers.get(name) ?? []).map((answer) => answer[what])
   return quotients(values(client), values(BARE))
 }

@@ -43,7 +43,10 @@ const candidates: Readonly<Record<string, () => Call>> = {
   'A/A control': () => () => bare(),
   proxy: () => proxy(false),
   'proxy, zod': () => proxy(true),
-  'resilient(request)': () => resilient('inventory.stock', ({ signal }) => bare(signal), { idempotent: true, retry: {} }),
+  'resilient(request)': () =>
+    resilient('inventory.stock', ({ signal }) => bare(signal), { idempotent: true, retry: {} }),
+  // Without any policy: what a signal of its own costs each call.
+  'undici.request, own signal': () => () => bare(new AbortController().signal),
   'undici + cockatiel': () => {
     const { policy } = cockatielWrap({ strategy: TimeoutStrategy.Cooperative, timeouts: 2, fallback: false })
     return () => policy.execute(({ signal }) => bare(signal))
@@ -96,7 +99,12 @@ async function run({ inFlight, ms }: Ask): Promise<Answer> {
   const { user, system } = process.cpuUsage(cpu)
   latencies.sort((a, b) => a - b)
   const at = (share: number): number => (latencies[Math.floor(share * (latencies.length - 1))] ?? Number.NaN) * 1_000
-  return { rate: (latencies.length / elapsed) * 1_000, cpuUs: (user + system) / latencies.length, p50Us: at(0.5), p99Us: at(0.99) }
+  return {
+    rate: (latencies.length / elapsed) * 1_000,
+    cpuUs: (user + system) / latencies.length,
+    p50Us: at(0.5),
+    p99Us: at(0.99),
+  }
 }
 
 answering<Ask, Answer>(async (ask) => {

@@ -36,7 +36,11 @@ export interface WrapOptions {
 }
 
 /** cockatiel's wrap of the same policies, in the same order. */
-export function cockatielWrap(options: WrapOptions): { readonly policy: IPolicy; readonly breaker: IPolicy; readonly cap: IPolicy } {
+export function cockatielWrap(options: WrapOptions): {
+  readonly policy: IPolicy
+  readonly breaker: IPolicy
+  readonly cap: IPolicy
+} {
   const breaker = circuitBreaker(handleAll, {
     halfOpenAfter: 600_000,
     breaker: new SamplingBreaker({ threshold: 0.5, duration: 10_000, minimumRps: 2 }),

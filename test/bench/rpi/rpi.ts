@@ -15,11 +15,16 @@ export interface RpiOptions {
 }
 
 /** Runs the bench of rpi. */
-export async function benchRpi({ quick, only }: RpiOptions): Promise<{ readonly lines: readonly Line[]; readonly [more: string]: unknown }> {
+export async function benchRpi({
+  quick,
+  only,
+}: RpiOptions): Promise<{ readonly lines: readonly Line[]; readonly [more: string]: unknown }> {
   const lines: Line[] = []
   const places: Place[] = []
   for (const major of NODES) places.push(await place(major, HTTP_PEERS, { ...CALL_WORKERS, ...HTTP_WORKERS }))
-  const report: Record<string, unknown> = { nodes: Object.fromEntries(places.map(({ version, picked }) => [version, picked])) }
+  const report: Record<string, unknown> = {
+    nodes: Object.fromEntries(places.map(({ version, picked }) => [version, picked])),
+  }
   if (only !== 'http') {
     const { lines: found, ...rest } = await benchCalls(places[0] as Place, quick)
     lines.push(...found)

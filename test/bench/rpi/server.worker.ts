@@ -3,7 +3,14 @@
 import { type AddressInfo, createServer } from 'node:net'
 import { answering } from '../answering.ts'
 
-const item = { sku: 'A-1', level: 7, warehouse: 'north', updatedAt: '2026-11-21T12:00:00.000Z', reserved: [1, 2, 3], note: '' }
+const item = {
+  sku: 'A-1',
+  level: 7,
+  warehouse: 'north',
+  updatedAt: '2026-11-21T12:00:00.000Z',
+  reserved: [1, 2, 3],
+  note: '',
+}
 const body = JSON.stringify({ ...item, note: 'x'.repeat(1_024 - JSON.stringify(item).length) })
 const reply = Buffer.from(
   `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: keep-alive\r\n\r\n${body}`,
