@@ -130,7 +130,7 @@ const rows: Readonly<Record<Code, Row>> = {
   CANCELLED: ['cancelled', 'unknown', 'permanent', 'neutral', 'The caller gave up.', 'The reason of the caller is the cause.', 499],
 
   // invalid: the caller's own fault, found here
-  INVALID_INPUT: ['invalid', 'none', 'permanent', 'neutral', 'The input breaks the schema of the operation; nothing was sent.', 'details.issues names each place.', 400],
+  INVALID_INPUT: ['invalid', 'none', 'permanent', 'neutral', 'The input breaks the schema of the operation; it was not processed.', 'details.issues names each place.', 400],
   INVALID_OPTIONS: ['invalid', 'none', 'permanent', 'neutral', 'An option has a value that makes no sense.', 'The message names the option and the fix.', 500],
   INVALID_REQUEST: ['invalid', 'none', 'permanent', 'neutral', 'The request cannot be sent as it is.', 'Mend method, headers or body.', 400],
   UNKNOWN_OPERATION: ['invalid', 'none', 'permanent', 'neutral', 'The contract has no such operation.', 'Check the name; compare the versions of the contract.', 404],

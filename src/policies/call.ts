@@ -8,7 +8,8 @@ import { type Deadline, deadlineAt, deadlineIn } from '../core/deadline.ts'
 import { type Handler, isRefusal, type Refusal } from '../core/handler.ts'
 import { durationOption, invalidOption } from '../core/options.ts'
 import { onSignal } from '../core/signals.ts'
-import { createError } from '../errors/classes.ts'
+import { isFairleadError } from '../errors/base.ts'
+import { createError, stamp } from '../errors/classes.ts'
 
 /** What a caller may say of one call. */
 export interface CallOptions {
@@ -97,7 +98,8 @@ export function begin<Req, Res>(
       if (signal !== undefined && typeof signal?.addEventListener !== 'function')
         throw invalidOption('signal', signal, 'give an AbortSignal')
   } catch (error) {
-    return Promise.reject(error)
+    const { service, operation } = template
+    return Promise.reject(isFairleadError(error) ? stamp(error, { service, operation }) : error)
   }
   const deadline: Deadline =
     deadlineMs === 0

@@ -55,6 +55,7 @@ export interface Resilient<A extends readonly unknown[], R> extends Callable<A, 
   readonly circuitBreaker: CircuitBreaker | undefined
 }
 
+// The defaults are for what is wrong: with them a misspelt option is the error that is shown, and not the function's arguments.
 /**
  * Wraps a function: whole deadline, attempt timeout, cap on outstanding calls, circuit breaker, and what else the options say.
  * The function should hand `context.signal` to its client, so that what nobody waits for any more is ended.
@@ -66,7 +67,6 @@ export interface Resilient<A extends readonly unknown[], R> extends Callable<A, 
  * const stock = resilient('inventory.stock', ({ signal }, sku: string) => axios.get(`/stock/${sku}`, { signal }), { deadlineMs: 2_000 })
  * await stock('A-1')
  */
-// The defaults are for what is wrong: with them a misspelt option is the error that is shown, and not the function's arguments.
 export function resilient<A extends readonly unknown[] = readonly never[], R = unknown>(
   name: string,
   fn: Wrapped<A, R>,

@@ -104,6 +104,11 @@ describe('what is no Error', () => {
     expect(() => JSON.stringify(found)).not.toThrow()
   })
 
+  it('a Response, by its status', () => {
+    expect(classify(new Response('', { status: 404 })).message).toBe('[NOT_FOUND] the peer answered 404')
+    expect(classify({ statusCode: 503 }).message).toBe('[UNAVAILABLE] the peer answered 503')
+  })
+
   test('an object that looks like an error is read like one', () => {
     expect(classify({ code: 'ECONNREFUSED' }).code).toBe('CONNECTION_REFUSED')
     expect(classify({ status: 404 }).code).toBe('NOT_FOUND')

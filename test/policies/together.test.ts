@@ -5,9 +5,7 @@ import type { CallContext } from '../../src/core/context.ts'
 import { createError } from '../../src/errors/classes.ts'
 import { verdictOf } from '../../src/errors/verdict.ts'
 import { fromProblem, toProblem } from '../../src/errors/wire.ts'
-import { cache } from '../../src/policies/cache.ts'
 import { circuitBreaker } from '../../src/policies/circuit-breaker.ts'
-import { coalesce } from '../../src/policies/coalesce.ts'
 import { deadline } from '../../src/policies/deadline.ts'
 import { fallback, lastGood, value } from '../../src/policies/fallback.ts'
 import { retry } from '../../src/policies/retry.ts'
@@ -57,7 +55,14 @@ describe('an abort that nobody of ours asked for', () => {
   it('is a timeout of the work: it is answered, tried again, and counts', async () => {
     let calls = 0
     const options = { idempotent: true, retry: { attempts: 3, backoffMs: 0 } }
-    const stock = resilient('stock.get', () => (calls++, impatient()), options)
+    const stock = resilient(
+      'stock.get',
+      () => {
+        calls++
+        return impatient()
+      },
+      options,
+    )
     expect(await failure(stock())).toMatchObject({ code: 'TIMED_OUT', kind: 'timing', effect: 'unknown' })
     expect(calls).toBe(3)
     expect(await resilient('stock.get', impatient as () => Promise<number>, { fallback: [value(7)] })()).toBe(7)

@@ -62,6 +62,19 @@ describe('does not compile:', () => {
     resilient('a.b', fn, { retry: {}, idempotent: false })
   })
 
+  it('and it is the option that is marked, not the arguments of the function', () => {
+    resilient(
+      'a.b',
+      async (_context, sku: string) => sku,
+      // @ts-expect-error idempotent is missing
+      { retry: { attempts: 2 } },
+    )
+    resilient('a.b', async (_context, sku: string) => sku, {
+      // @ts-expect-error there is no such option
+      deadlineMS: 5,
+    })
+  })
+
   it('a fallback of another type', () => {
     // @ts-expect-error level is no boolean
     resilient('a.b', fn, { fallback: [value({ level: true })] })

@@ -45,7 +45,10 @@ const vendorTypes: Step = () =>
 const steps: readonly (readonly [string, Step])[] = [
   ['format and lint', command(tool('biome'), 'ci', '--colors=off', '--diagnostic-level=warn', '.')],
   ['types (TypeScript 6)', command(tool('tsc'), '--noEmit', '-p', root)],
-  ['types that stand by themselves', command(tool('tsc'), '--noEmit', '-p', inRoot('test/tools/declarations.tsconfig.json'))],
+  [
+    'types that stand by themselves',
+    command(tool('tsc'), '--noEmit', '-p', inRoot('test/tools/declarations.tsconfig.json')),
+  ],
   [
     'types (TypeScript 7)',
     command(process.execPath, inRoot('node_modules/typescript-7/bin/tsc'), '--noEmit', '-p', root),
