@@ -46,6 +46,14 @@ export function validate<O>(schema: StandardSchema<unknown, O>, value: unknown):
   return result instanceof Promise ? result.then(plain) : plain(result)
 }
 
+/** Complaints in one line: the first, and how many there are besides. */
+export function issueLine(issues: readonly Issue[]): string | undefined {
+  const [first] = issues
+  if (first === undefined) return undefined
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : ''
+  return `${first.path === '' ? 'input' : first.path}: ${first.message}${more}`
+}
+
 /** The outcome of a validation. */
 export type Validated<O> =
   | { readonly ok: true; readonly value: O }

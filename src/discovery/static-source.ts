@@ -18,11 +18,7 @@ export interface StaticSource extends Source {
  */
 export function staticSource(services: StaticServices): StaticSource {
   const known = new Map<string, readonly Endpoint[]>()
-  for (const [service, endpoints] of Object.entries(services))
-    known.set(
-      service,
-      endpoints.map((each) => endpointOf(service, each)),
-    )
+  for (const [service, endpoints] of Object.entries(services)) known.set(service, endpointsOf(service, endpoints))
   const watchers = new Map<string, Set<() => void>>()
   return {
     name: 'static',
@@ -46,14 +42,15 @@ export function staticSource(services: StaticServices): StaticSource {
     },
     set(service, endpoints) {
       if (endpoints === undefined) known.delete(service)
-      else
-        known.set(
-          service,
-          endpoints.map((each) => endpointOf(service, each)),
-        )
+      else known.set(service, endpointsOf(service, endpoints))
       for (const tell of watchers.get(service) ?? []) tell()
     },
   }
+}
+
+function endpointsOf(service: string, given: readonly (Endpoint | string)[]): readonly Endpoint[] {
+  if (!Array.isArray(given)) throw invalidOption(`staticSource.${service}`, given, 'give a list of addresses')
+  return given.map((each) => endpointOf(service, each))
 }
 
 function endpointOf(service: string, given: Endpoint | string): Endpoint {

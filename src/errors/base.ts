@@ -3,6 +3,7 @@ import { describeThrown, isErrorLike, read, readText } from './classify-facts.ts
 import { CODES, type Code, type Effect, type Kind, OVERLOAD, OVERLOAD_OF_PEER } from './codes.ts'
 
 const BRAND = Symbol.for('fairlead.error')
+const INSPECT: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
 
 // Kinds that blame the caller. Over the wire they may blame the peer's own calls: the adapter says so with `refusedBy: 'peer'`.
 const OWN_FAULTS: ReadonlySet<Kind> = new Set<Kind>(['invalid', 'cancelled'])
@@ -135,6 +136,14 @@ export class FairleadError extends Error {
     if (this.refusedBy) json['refusedBy'] = this.refusedBy
     if (this.cause !== undefined) json['cause'] = summary(this.cause)
     return json as FairleadErrorJson
+  }
+
+  /** For `console.log`: the stack, and only the fields that say something. */
+  [INSPECT](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+    const fields: Record<string, unknown> = {}
+    for (const [name, value] of Object.entries(this)) if (value !== undefined) fields[name] = value
+    if (this.cause !== undefined) fields['cause'] = this.cause
+    return `${this.stack ?? this.message} ${inspect(fields, options)}`
   }
 
   static override [Symbol.hasInstance](candidate: unknown): boolean {

@@ -183,6 +183,8 @@ function ownLayers(
   seams: Seams,
 ): readonly Layer[] {
   const layers: Layer[] = []
+  if (chain !== undefined && !Array.isArray(chain))
+    throw invalidOption('fallback', chain, 'give a list: [lastGood(), value(...)]')
   if (chain !== undefined && chain.length > 0) layers.push(fallback(chain, seams))
   if (kept !== undefined) layers.push(cache({ ...seams, ...kept }))
   if (shared !== undefined) layers.push(coalesce({ ...seams, ...shared }))

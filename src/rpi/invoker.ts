@@ -3,7 +3,7 @@ import { FailureAnswer } from '../core/answer.ts'
 import type { CallContext } from '../core/context.ts'
 import type { OperationDescriptor, RpiReply, RpiTransport } from '../core/contracts/rpi.ts'
 import { type Handler, isRefusal, type Refusal } from '../core/handler.ts'
-import { type Validated, validate } from '../core/schema.ts'
+import { type Issue, issueLine, type Validated, validate } from '../core/schema.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
 import { createError, type Stamp, stamp } from '../errors/classes.ts'
 import { classify } from '../errors/classify.ts'
@@ -335,8 +335,16 @@ export class Invoker {
     })
   }
 
-  #invalid(issues: unknown): FairleadError {
-    return this.#error('INVALID_INPUT', { issues })
+  #invalid(issues: readonly Issue[]): FairleadError {
+    const { service, name } = this.#operation
+    return createError({
+      code: 'INVALID_INPUT',
+      message: `the input breaks the schema of the operation, and nothing was sent: ${issueLine(issues)}`,
+      details: { issues },
+      service,
+      operation: name,
+      idempotent: this.#template.idempotent,
+    })
   }
 
   // What came before it was sent, and the service may have acted on it.

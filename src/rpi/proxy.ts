@@ -178,6 +178,12 @@ const ASKED = new Set([
   '$$typeof',
   'length',
   'href', // util.inspect, so console.log as well: is it a URL?
+  'onModuleInit', // containers of dependency injection ask whatever they hold for its life-cycle hooks
+  'onModuleDestroy',
+  'onApplicationBootstrap',
+  'beforeApplicationShutdown',
+  'onApplicationShutdown',
+  'ngOnDestroy',
 ])
 
 // Own properties are found without the trap; only what is missing goes to the prototype, which says so.

@@ -22,6 +22,16 @@ describe('staticSource', () => {
     },
   )
 
+  it('refuses what is no list', () => {
+    const given = '10.0.0.1:80' as never
+    const refusal = expect.objectContaining({
+      code: 'INVALID_OPTIONS',
+      message: expect.stringContaining('give a list'),
+    })
+    expect(() => staticSource({ stock: given })).toThrow(refusal)
+    expect(() => staticSource({}).set('stock', given)).toThrow(refusal)
+  })
+
   it('says absent of what it does not know, `__proto__` too', () => {
     const sink = vi.fn()
     const source = staticSource({ stock: ['h:1'] })

@@ -1,4 +1,5 @@
 // The base class: brands that hold across copies, fields from the table, retryable, and a plain form that never throws.
+import { inspect } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import {
   CODES,
@@ -216,5 +217,15 @@ describe('stacks and copies', () => {
     ]
     expect([...new Set(codes.map((code) => CODES[code].kind))].sort()).toEqual([...kinds].sort())
     expect(createError({ code: 'INVALID_INPUT' })).toBeInstanceOf(InvalidError)
+  })
+})
+
+describe('printed', () => {
+  test('shows what it says, and no empty fields', () => {
+    const text = inspect(createError({ code: 'CONNECTION_LOST', service: 'stock', cause: new Error('reset') }))
+    expect(text).toMatch(/^OmissionError: \[CONNECTION_LOST\]/)
+    expect(text).toContain("service: 'stock'")
+    expect(text).toContain('reset')
+    expect(text).not.toContain('undefined')
   })
 })

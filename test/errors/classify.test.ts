@@ -104,7 +104,7 @@ describe('what is no Error', () => {
     expect(() => JSON.stringify(found)).not.toThrow()
   })
 
-  it('a Response, by its status', () => {
+  test('a Response, by its status', () => {
     expect(classify(new Response('', { status: 404 })).message).toBe('[NOT_FOUND] the peer answered 404')
     expect(classify({ statusCode: 503 }).message).toBe('[UNAVAILABLE] the peer answered 503')
   })

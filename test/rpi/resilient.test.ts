@@ -367,6 +367,7 @@ describe('options', () => {
     [{ classify: 'X' }, 'classify'],
     [{ idempotent: 'yes' }, 'idempotent'],
     [{ fallback: [{}] }, 'fallback[0]'],
+    [{ fallback: 3 }, 'fallback'],
     [{ cache: { ttlMs: 5 } }, 'cache.key'],
     [null, 'options'],
   ])('%j are refused', (options, option) => {

@@ -1,6 +1,6 @@
 // Puts the input of an operation together from path, query and body, and validates it.
 import { isJsonType, isNdjsonType, lines, parseJson, readLine, readQuery } from '../../core/http-wire.ts'
-import { type Validated, validate } from '../../core/schema.ts'
+import { issueLine, type Validated, validate } from '../../core/schema.ts'
 import { createError } from '../../errors/classes.ts'
 import type { AnySchema, Operation } from '../types.ts'
 import { Answered } from './problem.ts'
@@ -47,7 +47,7 @@ function invalid(operation: Operation, issues: readonly { readonly path: string;
   const { service, name } = operation
   return createError({
     code: 'INVALID_INPUT',
-    message: 'the input breaks the schema of the operation',
+    message: `the input breaks the schema of the operation: ${issueLine(issues)}`,
     details: { issues },
     service,
     operation: name,

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type Line, line, short, table } from '../lines.ts'
 import type { Place } from '../place.ts'
-import { type Crew, startCrew } from '../rounds.ts'
+import { startCrew } from '../rounds.ts'
 import { estimate, median, quotients } from '../statistics.ts'
 import { type Start, startWorker } from '../worker.ts'
 
@@ -47,6 +47,7 @@ export interface HttpReport {
   readonly rows: readonly HttpRow[]
 }
 
+const IN_FLIGHT = [1, 64]
 const BARE = 'undici.request'
 const FAST = [BARE, 'A/A control', 'proxy', 'proxy, zod', 'resilient(request)', 'undici.request, own signal']
 const SLOW = [
@@ -67,23 +68,35 @@ export async function benchHttp(where: Place, quick: boolean): Promise<HttpRepor
     args,
   })
   const server = await startWorker<object, { readonly url: string }>('server', start('server'))
-  let crew: Crew<Ask, Answer> | undefined
   try {
     const { url } = await server.ask({})
-    crew = await startCrew<Ask, Answer>(
-      [...FAST, ...SLOW],
-      (client) => start('http', client, url),
-      (client) => [
-        { inFlight: 64, ms: warmUpMs(FAST.includes(client), quick) },
-        { inFlight: 1, ms: warmUpMs(FAST.includes(client), quick) / 3 },
-      ],
-    )
+    // One crew after the other: what the slow clients leave to be done (connections that close, garbage) must not disturb the fast.
+    const measure = async (
+      clients: readonly string[],
+      warmUpMs: number,
+      rounds: number,
+    ): Promise<readonly ReadonlyMap<string, readonly Answer[]>[]> => {
+      const crew = await startCrew<Ask, Answer>(
+        clients,
+        (client) => start('http', client, url),
+        () => IN_FLIGHT.map((inFlight) => ({ inFlight, ms: warmUpMs })).reverse(),
+      )
+      try {
+        const found: ReadonlyMap<string, readonly Answer[]>[] = []
+        for (const inFlight of IN_FLIGHT)
+          found.push(await crew.rounds(clients, { inFlight, ms: quick ? 120 : 250 }, rounds))
+        return found
+      } finally {
+        await crew.stop()
+      }
+    }
+    const fastRounds = await measure(FAST, quick ? 400 : 1_500, quick ? 9 : 25)
+    const slowRounds = await measure([BARE, ...SLOW], quick ? 150 : 400, quick ? 1 : 3)
     const lines: Line[] = []
     const rows: HttpRow[] = []
-    for (const inFlight of [1, 64]) {
-      const question = { inFlight, ms: quick ? 120 : 250 }
-      const fast = await crew.rounds(FAST, question, quick ? 9 : 21)
-      const slow = await crew.rounds([BARE, ...SLOW], question, quick ? 1 : 3)
+    for (const [index, inFlight] of IN_FLIGHT.entries()) {
+      const fast = fastRounds[index] as ReadonlyMap<string, readonly Answer[]>
+      const slow = slowRounds[index] as ReadonlyMap<string, readonly Answer[]>
       const at = `${part}, ${inFlight} in flight`
       const hold = (client: string, what: 'rate' | 'cpuUs', promise: Line['promise'], limit: number): void => {
         lines.push(
@@ -122,13 +135,8 @@ export async function benchHttp(where: Place, quick: boolean): Promise<HttpRepor
     }
     return { lines, rows }
   } finally {
-    await crew?.stop()
     await server.stop()
   }
-}
-
-function warmUpMs(fast: boolean, quick: boolean): number {
-  return fast ? (quick ? 600 : 2_000) : quick ? 200 : 500
 }
 
 function ratios(
