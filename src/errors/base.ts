@@ -3,7 +3,6 @@ import { describeThrown, isErrorLike, read, readText } from './classify-facts.ts
 import { CODES, type Code, type Effect, type Kind, OVERLOAD, OVERLOAD_OF_PEER } from './codes.ts'
 
 const BRAND = Symbol.for('fairlead.error')
-const INSPECT: unique symbol = Symbol.for('nodejs.util.inspect.custom') as never
 
 // Kinds that blame the caller. Over the wire they may blame the peer's own calls: the adapter says so with `refusedBy: 'peer'`.
 const OWN_FAULTS: ReadonlySet<Kind> = new Set<Kind>(['invalid', 'cancelled'])
@@ -138,14 +137,6 @@ export class FairleadError extends Error {
     return json as FairleadErrorJson
   }
 
-  /** For `console.log`: the stack, and only the fields that say something. */
-  [INSPECT](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
-    const fields: Record<string, unknown> = {}
-    for (const [name, value] of Object.entries(this)) if (value !== undefined) fields[name] = value
-    if (this.cause !== undefined) fields['cause'] = this.cause
-    return `${this.stack ?? this.message} ${inspect(fields, options)}`
-  }
-
   static override [Symbol.hasInstance](candidate: unknown): boolean {
     if (this === FairleadError) return hasBrand(candidate, undefined)
     // A user's own subclass is told by its prototype, or every error of the kind would be one.
@@ -168,6 +159,15 @@ const OPTIONAL_FIELDS = [
 ] as const
 
 Object.defineProperty(FairleadError.prototype, BRAND, { value: true })
+// For `console.log`: the stack, and only the fields that say something.
+Object.defineProperty(FairleadError.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: FairleadError, _depth: number, options: object, inspect: (value: unknown, options: object) => string) {
+    const fields: Record<string, unknown> = {}
+    for (const [name, value] of Object.entries(this)) if (value !== undefined) fields[name] = value
+    if (this.cause !== undefined) fields['cause'] = this.cause
+    return `${this.stack ?? this.message} ${inspect(fields, options)}`
+  },
+})
 Object.defineProperty(FairleadError.prototype, 'name', { value: 'FairleadError', configurable: true, writable: true })
 
 function hasBrand(candidate: unknown, kind: Kind | undefined): boolean {
