@@ -12,8 +12,8 @@ export const IDEMPOTENCY_HEADER = 'idempotency-key'
 export const FAILURE_STATUS = 422
 /** Media type of JSON bodies. */
 export const JSON_TYPE = 'application/json'
-/** Media type of problems (RFC 9457) and of declared failures. */
-export const PROBLEM_TYPE = 'application/problem+json'
+// Media type of problems (RFC 9457) and of declared failures.
+export { PROBLEM_TYPE } from '../errors/wire.ts'
 /** Media type of streams: a JSON value a line. */
 export const NDJSON_TYPE = 'application/x-ndjson'
 

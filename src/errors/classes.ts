@@ -94,6 +94,16 @@ export function withFields(
   return copy
 }
 
+/** The same error with more in its details. What it knew stays. */
+export function withDetails(
+  error: FairleadError,
+  more: Readonly<Record<string, unknown>>,
+  change: Parameters<typeof withFields>[1] = {},
+): FairleadError {
+  const known = typeof error.details === 'object' ? error.details : {}
+  return withFields(error, { ...change, details: { ...known, ...more } })
+}
+
 /** What a pipeline knows of a call, for `stamp`. */
 export type Stamp = Partial<
   Pick<

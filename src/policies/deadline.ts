@@ -1,12 +1,13 @@
 // Nothing outlives its deadline: the caller is answered then, and the whole call is aborted. The caller's own cancellation settles here too.
 import type { Alarm, Bound } from '../core/alarm.ts'
-import { type AbortWatcher, abortContext, alarmOf, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
+import { type AbortWatcher, abortContext, alarmOf, type CallContext, watchAbort } from '../core/context.ts'
 import { deadlineIn } from '../core/deadline.ts'
 import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal, refuse } from '../core/handler.ts'
 import { durationOption, knownOptions } from '../core/options.ts'
 import { isFairleadError } from '../errors/base.ts'
 import { createError, stamp } from '../errors/classes.ts'
+import { deadlineExceeded, isDeadline } from './failures.ts'
 import { SEAMS, type Seams, type World, world } from './seams.ts'
 
 /** Options of the deadline layer. */
@@ -98,7 +99,7 @@ class Race<Res> implements AbortWatcher, Bound {
 
   onAborted(reason: unknown): void {
     // At the deadline itself the layers inside get one more turn, so that a fallback can still answer.
-    if (!isFairleadError(reason, 'DEADLINE_EXCEEDED')) this.fail(reason)
+    if (!isDeadline(reason)) this.fail(reason)
   }
 
   stop(): void {
@@ -119,14 +120,7 @@ class Race<Res> implements AbortWatcher, Bound {
 
   expire(): void {
     const { service, operation } = this.#context
-    const error = createError({
-      code: 'DEADLINE_EXCEEDED',
-      message: `the whole call took longer than ${Math.round(this.#afterMs)} ms`,
-      effect: effectSoFar(this.#context),
-      service,
-      operation,
-      idempotent: this.#context.idempotent,
-    })
+    const error = deadlineExceeded(this.#context, `the whole call took longer than ${Math.round(this.#afterMs)} ms`)
     if (this.#world.events.heard)
       this.#world.events.emit({ type: 'timeout', what: 'deadline', afterMs: this.#afterMs, service, operation })
     abortContext(this.#context, error)

@@ -1,5 +1,5 @@
-// What the layers that answer themselves make of an error: fallback and cache ask the same questions.
-import type { CallContext } from '../core/context.ts'
+// What the layers make of an error, and the errors that several of them make: fallback, cache, coalesce and deadline say the same in the same words.
+import { type CallContext, effectSoFar } from '../core/context.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
 import { createError } from '../errors/classes.ts'
 
@@ -15,6 +15,19 @@ export function mayBeAnswered(error: FairleadError): boolean {
   // The peer's own mistake, or its own giving up, is a failure of the peer.
   if (error.refusedBy === 'peer') return true
   return error.kind !== 'cancelled' && error.kind !== 'invalid' && error.code !== 'DECLARED_FAILURE'
+}
+
+/** The deadline came: with what the peer may have done over all attempts so far. */
+export function deadlineExceeded(context: CallContext, message: string): FairleadError {
+  const { service, operation, idempotent } = context
+  return createError({
+    code: 'DEADLINE_EXCEEDED',
+    message,
+    effect: effectSoFar(context),
+    service,
+    operation,
+    idempotent,
+  })
 }
 
 /** The one reason of an abort at which an answer is still wanted. */

@@ -1,13 +1,13 @@
 // Answers in place of a peer that failed: with what it said last, with a fixed value, or by asking somewhere else.
 import { FROM, type Provenance } from '../core/answer.ts'
-import { type AbortWatcher, type CallContext, effectSoFar, watchAbort } from '../core/context.ts'
+import { type AbortWatcher, type CallContext, watchAbort } from '../core/context.ts'
 import { deadlineIn } from '../core/deadline.ts'
 import { type Describable, described, type LayerDescription } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal } from '../core/handler.ts'
 import { knownOptions } from '../core/options.ts'
 import type { FairleadError } from '../errors/base.ts'
-import { createError, withFields } from '../errors/classes.ts'
-import { asFairleadError, isDeadline, mayBeAnswered } from './failures.ts'
+import { withDetails } from '../errors/classes.ts'
+import { asFairleadError, deadlineExceeded, isDeadline, mayBeAnswered } from './failures.ts'
 import { type Found, Steps } from './fallback-chain.ts'
 import type { CallFallback, Fallback } from './fallback-entries.ts'
 import { SEAMS, type Seams, world } from './seams.ts'
@@ -69,7 +69,7 @@ function withReserve<Req, Res, C extends CallContext>(
   return new Promise<Res>((resolve, reject) => {
     const answering = new Answering(steps, request, context, resolve as Resolve, reject)
     answering.bound(ms, () => {
-      const error = ranOut(
+      const error = deadlineExceeded(
         fork.context,
         `the call took longer than ${Math.round(ms)} ms; the rest of its time is kept for the fallback`,
       )
@@ -193,7 +193,7 @@ class Answering implements AbortWatcher {
     this.#calling = index
     if (ms !== Infinity)
       this.bound(ms, () => {
-        const error = ranOut(fork.context, 'the deadline came while a fallback was running')
+        const error = deadlineExceeded(fork.context, 'the deadline came while a fallback was running')
         this.#leave(error)
         fork.abort(error)
       })
@@ -232,12 +232,7 @@ class Answering implements AbortWatcher {
     const error = this.#error as FairleadError
     this.#over()
     if (this.#failed.length === 0) this.#reject(error)
-    else
-      this.#reject(
-        withFields(error, {
-          details: { ...(typeof error.details === 'object' ? error.details : {}), fallbackErrors: this.#failed },
-        }),
-      )
+    else this.#reject(withDetails(error, { fallbackErrors: this.#failed }))
   }
 
   #over(): void {
@@ -250,18 +245,6 @@ class Answering implements AbortWatcher {
     if (this.#timer !== undefined) this.#steps.world.clock.clearTimer(this.#timer)
     this.#timer = undefined
   }
-}
-
-function ranOut(context: CallContext, message: string): FairleadError {
-  const { service, operation, idempotent } = context
-  return createError({
-    code: 'DEADLINE_EXCEEDED',
-    message,
-    effect: effectSoFar(context),
-    service,
-    operation,
-    idempotent,
-  })
 }
 
 function describeEntry(entry: Fallback<unknown>): Readonly<Record<string, unknown>> {

@@ -5,7 +5,7 @@ import { type Handler, isRefusal, type Layer } from '../core/handler.ts'
 import { lazy } from '../core/lazy.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../core/options.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
-import { withFields } from '../errors/classes.ts'
+import { withDetails, withFields } from '../errors/classes.ts'
 import { classify } from '../errors/classify.ts'
 import { type RetryBudget, type RetryBudgetOptions, retryBudget } from './retry-budget.ts'
 import { SEAMS, type Seams, type World, world } from './seams.ts'
@@ -236,11 +236,7 @@ function lastError(
       error: last,
     })
   const hidesEffect = touched && last.effect === 'none'
-  if (stopped === undefined && !hidesEffect) return last
-  return withFields(last, {
-    ...(hidesEffect ? { effect: 'unknown' as const } : {}),
-    ...(stopped === undefined
-      ? {}
-      : { details: { ...(typeof last.details === 'object' ? last.details : {}), stoppedBy: stopped } }),
-  })
+  const effect = hidesEffect ? { effect: 'unknown' as const } : {}
+  if (stopped !== undefined) return withDetails(last, { stoppedBy: stopped }, effect)
+  return hidesEffect ? withFields(last, effect) : last
 }

@@ -10,6 +10,7 @@ import {
   deferred,
   fail,
   failure,
+  never,
   outcome,
   pipelineOf,
   plainAsync,
@@ -17,8 +18,6 @@ import {
   thrownBy,
   watch,
 } from './kit.ts'
-
-const never = (): Promise<number> => new Promise(() => undefined)
 
 describe('an attempt', () => {
   test('ends after its own time, to the millisecond (M10)', async () => {

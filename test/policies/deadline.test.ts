@@ -14,6 +14,7 @@ import {
   deferred,
   fail,
   failure,
+  never,
   outcome,
   pipelineOf,
   plainAsync,
@@ -21,8 +22,6 @@ import {
   thrownBy,
   watch,
 } from './kit.ts'
-
-const never = (): Promise<number> => new Promise(() => undefined)
 
 describe('the deadline of a call', () => {
   test('answers the caller when it comes, to the millisecond, whatever goes on inside', async () => {

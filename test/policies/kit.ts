@@ -42,6 +42,9 @@ export function contextOf(
   }).context
 }
 
+/** Work that does not end. */
+export const never = (): Promise<number> => new Promise(() => undefined)
+
 export interface Deferred<T> {
   readonly promise: Promise<T>
   resolve(value: T): void

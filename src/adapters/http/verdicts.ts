@@ -1,6 +1,6 @@
 // How an answer that is handed on as it came (fetch, interceptor) still counts: as an error inside the policies, as an answer outside.
 import { type FairleadError, isFairleadError } from '../../errors/base.ts'
-import { withFields } from '../../errors/classes.ts'
+import { withDetails } from '../../errors/classes.ts'
 import { type StatusHints, statusToError } from '../../errors/classify.ts'
 import { CODES } from '../../errors/codes.ts'
 
@@ -14,8 +14,7 @@ export function countsAgainst(status: number, replayable: boolean, hints: Status
 
 /** The body cannot be sent twice, whatever the error says of a second time. */
 export function sentOnce(error: FairleadError): FairleadError {
-  const details = typeof error.details === 'object' ? error.details : {}
-  return withFields(error, { transient: false, details: { ...details, stoppedBy: 'NOT_REPLAYABLE' } })
+  return withDetails(error, { stoppedBy: 'NOT_REPLAYABLE' }, { transient: false })
 }
 
 /** The status of the answer that an error stands for. */
