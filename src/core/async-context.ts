@@ -26,12 +26,14 @@ export function inherited(): Inherited | undefined {
 /** Runs `work` so that the calls it makes inherit deadline, headers and signal. A tighter inherited deadline is kept. */
 export function withInherited<T>(what: Inherited, work: () => T): T {
   const outer = inherited()
+  // Handed on as it is, so that a signal behind a getter is made only if somebody reads it.
+  if (outer === undefined) return storage().run(what, work)
   const deadline =
-    outer?.deadline !== undefined && what.deadline !== undefined && outer.deadline.at < what.deadline.at
+    outer.deadline !== undefined && what.deadline !== undefined && outer.deadline.at < what.deadline.at
       ? outer.deadline
-      : (what.deadline ?? outer?.deadline)
-  const headers = outer?.headers === undefined ? what.headers : { ...outer.headers, ...what.headers }
-  const signal = either(outer?.signal, what.signal)
+      : (what.deadline ?? outer.deadline)
+  const headers = outer.headers === undefined ? what.headers : { ...outer.headers, ...what.headers }
+  const signal = either(outer.signal, what.signal)
   return storage().run({ deadline, headers, signal }, work)
 }
 

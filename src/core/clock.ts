@@ -36,6 +36,14 @@ export const systemClock: Clock = {
 /** Real chance. */
 export const systemRandom: Random = () => Math.random()
 
+// Taken when the module is loaded: a test runner may put its own in place later.
+const immediately = setImmediate
+
+/** Goes on once the event loop has had a turn: for long work that must not starve it. A turn is no time, so no clock owns it. */
+export function nextTurn<A>(callback: (arg: A) => void, arg: A): void {
+  immediately(callback, arg)
+}
+
 /** Waits. Rejects with the signal's reason as soon as it is aborted. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 // What happens on the call path, as typed events: to one listener, and on diagnostics_channel for tools that know nothing of us.
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { FairleadError } from '../errors/base.ts'
+import type { ConsumerEvent } from './message-events.ts'
 
 /** Which call an event is about. */
 export interface CallFacts {
@@ -8,8 +9,9 @@ export interface CallFacts {
   readonly operation: string
 }
 
-/** Everything that a pipeline tells. Instants and durations are milliseconds. */
+/** Everything that a pipeline or a consumer tells. Instants and durations are milliseconds. */
 export type PipelineEvent =
+  | ConsumerEvent
   | (CallFacts & {
       readonly type: 'call'
       readonly elapsedMs: number

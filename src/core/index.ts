@@ -24,9 +24,11 @@ export {
   described,
   type LayerDescription,
 } from './describe.ts'
+export * from './envelope.ts'
 export * from './events.ts'
 export * from './handler.ts'
 export * from './keyed.ts'
 export * from './lifecycle.ts'
 export * from './message.ts'
+export * from './message-events.ts'
 export * from './schema.ts'

@@ -10,6 +10,9 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   }
 }
 
+/** Any schema that speaks Standard Schema: zod, valibot, arktype and others. */
+export type AnySchema = StandardSchema<any, any>
+
 /** What a schema says of a value. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }

@@ -53,6 +53,8 @@ export type Code =
   | 'CERTIFICATE_INVALID' | 'REDIRECT_LOOP' | 'SIGNATURE_INVALID' | 'DISAGREEMENT' | 'CIRCUIT_OPEN'
   | 'CIRCUIT_ISOLATED' | 'OUTSTANDING_LIMIT' | 'RATE_LIMITED' | 'RETRY_BUDGET_EXHAUSTED' | 'DEADLINE_SPENT'
   | 'SHUTDOWN' | 'SELF_EXHAUSTED' | 'STREAM_REFUSED' | 'CANCELLED' | 'INVALID_INPUT' | 'INVALID_OPTIONS'
+  | 'UNROUTABLE' | 'CHANNEL_NOT_FOUND' | 'POSITION_EXPIRED' | 'TRANSACTION_CONFLICT' | 'MESSAGE_INVALID'
+  | 'MESSAGE_UNHANDLED' | 'MESSAGE_UNDECODABLE' | 'LEASE_LOST' | 'CAPABILITY_MISSING' | 'INCOMPATIBLE'
   | 'INVALID_REQUEST' | 'UNKNOWN_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_REPLAYABLE' | 'PROGRAMMING_ERROR'
 
 // biome-ignore format: a table is read by its rows
@@ -84,6 +86,7 @@ const rows: Readonly<Record<Code, Row>> = {
   REQUEST_TIMEOUT: ['timing', 'none', 'transient', 'neutral', 'The peer got our request too slowly and gave up (408).', 'Is the sender or the network slow?', 408],
   GATEWAY_TIMEOUT: ['timing', 'unknown', 'transient', 'failure', 'A gateway waited in vain for the service behind it (504).', 'Look at the service behind the gateway.', 504],
   TOO_EARLY: ['timing', 'none', 'transient', 'neutral', 'A message or reply came before its time.', 'Hold it until its notBefore.', 425],
+  LEASE_LOST: ['timing', 'unknown', 'transient', 'neutral', 'The right to settle the message was lost: its lease ran out, or another receiver has it now.', 'It is handed out again. Was the handler too slow, or the event loop blocked?', 409],
   TOO_LATE: ['timing', 'none', 'permanent', 'neutral', 'A message or reply came after its time.', 'It has expired: drop it or ask again.', 410],
 
   // response: answered, with a failure or lacking what it should carry
@@ -105,11 +108,18 @@ const rows: Readonly<Record<Code, Row>> = {
   REPLY_TOO_LARGE: ['response', 'unknown', 'permanent', 'neutral', 'The reply is larger than our limit.', 'Raise the limit, or ask for less.', 502],
   DECLARED_FAILURE: ['response', 'none', 'permanent', 'success', 'The operation answered with a failure that its contract declares.', 'It is an answer: handle it with isFailure().', 422],
   CALL_FAILED: ['response', 'unknown', 'transient', 'failure', 'The wrapped call threw an error without a known code.', 'Look at the cause; give `classify` to say what it means.', 500],
+  UNROUTABLE: ['response', 'none', 'permanent', 'neutral', 'The broker took the message and had no place to put it.', 'Make the queue, the topic or the binding first: prepare() does.', 404],
+  CHANNEL_NOT_FOUND: ['response', 'none', 'permanent', 'neutral', 'The broker has no such queue, topic or group.', 'Check the name, or make it: prepare(channels, "create") does.', 404],
+  POSITION_EXPIRED: ['response', 'none', 'permanent', 'neutral', 'What stood at that position is no longer kept.', 'Some messages are out of reach: start from the earliest one that is kept, or rebuild from a snapshot.', 410],
+  TRANSACTION_CONFLICT: ['response', 'none', 'transient', 'neutral', 'The database undid the transaction because of another one (serialization failure, deadlock).', 'Run the whole transaction again.', 409],
+  MESSAGE_INVALID: ['response', 'none', 'permanent', 'neutral', 'The message lacks what its schema needs.', 'details.issues names each place: compare the versions of sender and receiver.', 422],
+  MESSAGE_UNHANDLED: ['response', 'none', 'permanent', 'neutral', 'The channel has no such type of message, or the consumer no handler for it.', 'Compare the versions of sender and receiver.', 422],
 
   // arbitrary: breaks protocol, identity, agreement
   REPLY_UNDECODABLE: ['arbitrary', 'done', 'permanent', 'failure', 'The body of the reply cannot be decoded.', 'After a good status the work is done: look at the content type and at what stands between.', 502],
   PROTOCOL_VIOLATION: ['arbitrary', 'unknown', 'permanent', 'failure', 'The reply breaks the protocol.', 'Is it the right port? Look at what stands between.', 502],
   HTTP2_VIOLATION: ['arbitrary', 'unknown', 'transient', 'failure', 'The HTTP/2 stream ended with a protocol or internal error.', 'Retry only what is idempotent.', 502],
+  MESSAGE_UNDECODABLE: ['arbitrary', 'none', 'permanent', 'neutral', 'The bytes of the message cannot be decoded.', 'It is no CloudEvent, or its codec is another one: look at the dead letter.', 400],
   TLS_FAILED: ['arbitrary', 'none', 'permanent', 'failure', 'TLS could not be agreed on.', 'Does the port speak TLS, and a common version?', 502],
   CERTIFICATE_INVALID: ['arbitrary', 'none', 'permanent', 'failure', 'The certificate of the peer does not prove who it is.', 'Check name, dates and issuer; never turn the check off.', 502],
   REDIRECT_LOOP: ['arbitrary', 'unknown', 'permanent', 'failure', 'The redirects do not end.', 'Mend the peer.', 502],
@@ -132,6 +142,8 @@ const rows: Readonly<Record<Code, Row>> = {
   // invalid: the caller's own fault, found here
   INVALID_INPUT: ['invalid', 'none', 'permanent', 'neutral', 'The input breaks the schema of the operation; it was not processed.', 'details.issues names each place.', 400],
   INVALID_OPTIONS: ['invalid', 'none', 'permanent', 'neutral', 'An option has a value that makes no sense.', 'The message names the option and the fix.', 500],
+  CAPABILITY_MISSING: ['invalid', 'none', 'permanent', 'neutral', 'The transport does not promise what is asked of it.', 'The message compares the two; docs/support.md says which transports do.', 501],
+  INCOMPATIBLE: ['invalid', 'none', 'permanent', 'neutral', 'A contract or channel breaks what was released.', 'details.changes names each break with its path.', 500],
   INVALID_REQUEST: ['invalid', 'none', 'permanent', 'neutral', 'The request cannot be sent as it is.', 'Mend method, headers or body.', 400],
   UNKNOWN_OPERATION: ['invalid', 'none', 'permanent', 'neutral', 'The contract has no such operation.', 'Check the name; compare the versions of the contract.', 404],
   PAYLOAD_TOO_LARGE: ['invalid', 'none', 'permanent', 'neutral', 'The payload is larger than the limit; nothing was sent.', 'Send less, or a reference to it.', 413],

@@ -1,10 +1,9 @@
 // The types of contracts, and what is inferred from them for callers and for handlers.
 import type { OperationDescriptor } from '../core/contracts/rpi.ts'
 import type { HttpMethod } from '../core/http-wire.ts'
-import type { InputOf, OutputOf, StandardSchema } from '../core/schema.ts'
+import type { AnySchema, InputOf, OutputOf } from '../core/schema.ts'
 
-/** Any schema that speaks Standard Schema: zod, valibot, arktype and others. */
-export type AnySchema = StandardSchema<any, any>
+export type { AnySchema } from '../core/schema.ts'
 
 /** Which side sends many items. `server`: the answer is a stream; `client`: the input is one. */
 export type Streaming = 'none' | 'client' | 'server' | 'both'

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { sleep, systemClock, systemRandom } from '../../src/core/clock.ts'
+import { nextTurn, sleep, systemClock, systemRandom } from '../../src/core/clock.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
 
 describe('systemClock', () => {
@@ -51,6 +51,21 @@ test('systemRandom gives numbers from 0 to less than 1', () => {
     const drawn = systemRandom()
     expect(drawn >= 0 && drawn < 1).toBe(true)
   }
+})
+
+describe('nextTurn', () => {
+  test('goes on after promises have settled, with the argument that it was given', async () => {
+    const seen: string[] = []
+    const ended = new Promise<void>((resolve) => {
+      nextTurn((what) => {
+        seen.push(what)
+        resolve()
+      }, 'the next turn')
+    })
+    await Promise.resolve().then(() => seen.push('a promise'))
+    await ended
+    expect(seen).toEqual(['a promise', 'the next turn'])
+  })
 })
 
 describe('sleep', () => {
