@@ -7,7 +7,10 @@ const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, 
 // Examples import `fairlead` as a user does; here that name is the source, so that no build is needed.
 const alias = [
   { find: /^fairlead$/, replacement: source('index.ts') },
-  { find: /^fairlead\/http$/, replacement: source('adapters/http/index.ts') },
+  {
+    find: /^fairlead\/(http|memory|http-push|http-feed|postgres|transports)$/,
+    replacement: source('adapters/$1/index.ts'),
+  },
   { find: /^fairlead\/([a-z]+)$/, replacement: source('$1/index.ts') },
 ]
 

@@ -5,6 +5,7 @@ export const ROOT_NAMES: readonly string[] = [
   'FairleadError',
   'call',
   'classify',
+  'createConsumer',
   'createDiscovery',
   'createProxy',
   'createServerAdapter',
@@ -14,6 +15,8 @@ export const ROOT_NAMES: readonly string[] = [
   'isFailure',
   'isFairleadError',
   'lastGood',
+  'queue',
   'resilient',
+  'topic',
   'value',
 ]

@@ -1,0 +1,12 @@
+// CloudEvents, for those who write a transport.
+export { fromAttributes, toAttributes } from './attributes.ts'
+export {
+  BATCH_TYPE,
+  fromHttp,
+  type HttpHeaders,
+  type HttpMessage,
+  STRUCTURED_TYPE,
+  toHttp,
+  toHttpBatch,
+} from './http.ts'
+export { fromStructured, toStructured } from './structured.ts'

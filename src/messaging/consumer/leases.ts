@@ -1,0 +1,105 @@
+// Keeps the right to settle for all that is in hand, waiting or running: a message that runs out of its lease in a queue
+// of ours is handed to another while we still mean to handle it.
+import type { Clock, Timer } from '../../core/clock.ts'
+import type { FairleadError } from '../../errors/base.ts'
+import { isFairleadError } from '../../errors/base.ts'
+import { createError } from '../../errors/classes.ts'
+import type { Held } from './held.ts'
+
+/**
+ * Renews at a third of the lease, all that are due in one go, so that a transport can batch them. One timer for all; it waits for the event loop as
+ * handlers do: a process that is stuck loses its leases, as it should. A renewal that fails, or is not answered within the lease, is a loss.
+ */
+export class Leases {
+  readonly #clock: Clock
+  readonly #all: ReadonlySet<Held>
+  readonly #lost: (held: Held, error: FairleadError) => void
+  #everyMs: number
+  #timer: Timer
+  #set: boolean
+
+  constructor(clock: Clock, all: ReadonlySet<Held>, lost: (held: Held, error: FairleadError) => void) {
+    this.#clock = clock
+    this.#all = all
+    this.#lost = lost
+    this.#everyMs = Infinity
+    this.#timer = undefined
+    this.#set = false
+  }
+
+  /** Called for each delivery. */
+  watch(held: Held): void {
+    const { leaseMs, extend } = held.delivery
+    if (leaseMs === undefined || extend === undefined) return
+    const everyMs = leaseMs / 3
+    if (this.#set && everyMs >= this.#everyMs) return
+    this.stop()
+    if (everyMs < this.#everyMs) this.#everyMs = everyMs
+    this.#arm()
+  }
+
+  stop(): void {
+    if (this.#set) this.#clock.clearTimer(this.#timer)
+    this.#set = false
+  }
+
+  #arm(): void {
+    this.#set = true
+    this.#timer = this.#clock.setTimer(ring, this.#everyMs, this)
+    this.#clock.unref(this.#timer)
+  }
+
+  renew(): void {
+    this.#set = false
+    const now = this.#clock.now()
+    let any = false
+    for (const held of this.#all) {
+      const { leaseMs, extend } = held.delivery
+      if (leaseMs === undefined || extend === undefined || held.lost !== undefined || held.state === 'settling')
+        continue
+      any = true
+      const age = now - held.leasedAt
+      if (held.extending) {
+        if (age >= leaseMs) this.#lost(held, unanswered(leaseMs))
+      } else if (age * 3 >= leaseMs - SLACK_MS) this.#extend(held, leaseMs, now)
+    }
+    if (any && !this.#set) this.#arm()
+  }
+
+  #extend(held: Held, leaseMs: number, now: number): void {
+    held.extending = true
+    let answer: Promise<void> | undefined
+    try {
+      answer = held.delivery.extend?.(leaseMs)
+    } catch (error) {
+      answer = Promise.reject(error)
+    }
+    answer?.then(
+      () => {
+        held.extending = false
+        held.leasedAt = now
+      },
+      (error) => {
+        held.extending = false
+        if (held.state !== 'gone' && held.state !== 'settling' && held.lost === undefined)
+          this.#lost(held, asLoss(error))
+      },
+    )
+  }
+}
+
+// Real timers ring up to a millisecond early.
+const SLACK_MS = 3
+
+function ring(leases: Leases): void {
+  leases.renew()
+}
+
+function unanswered(leaseMs: number): FairleadError {
+  return createError({ code: 'LEASE_LOST', message: `the renewal was not answered within the lease of ${leaseMs} ms` })
+}
+
+function asLoss(cause: unknown): FairleadError {
+  if (isFairleadError(cause, 'LEASE_LOST')) return cause
+  return createError({ code: 'LEASE_LOST', message: 'the lease could not be renewed', cause })
+}
