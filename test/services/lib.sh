@@ -96,7 +96,8 @@ apt_install() { # server, package...
 }
 
 # --- one server -------------------------------------------------------------------------------------------
-# servers/<name>.sh defines: <name>_install; <name>_start PORT DIR (prints the pid); <name>_signal (how it is asked to stop).
+# servers/<name>.sh defines: <name>_install; <name>_start PORT DIR (prints the pid); <name>_signal (how it is asked to stop);
+# and, if one that is up may be out of date, <name>_fits.
 
 server_names() {
   local file
@@ -120,7 +121,8 @@ drop_data() {
 start_server() {
   local name=$1 pid port try
   mkdir -p "$STATE/$name" "$BIN"
-  if ours "$name" > /dev/null && [ -r "$STATE/$name/address.json" ] && answers "$(port_of "$name")"; then
+  if ours "$name" > /dev/null && [ -r "$STATE/$name/address.json" ] && answers "$(port_of "$name")" &&
+    { ! declare -F "${name}_fits" > /dev/null || "${name}_fits"; }; then
     say "$name" "up on 127.0.0.1:$(port_of "$name") (was up)"
     return 0
   fi

@@ -1,0 +1,191 @@
+// Says in fairlead's words what went wrong with PostgreSQL, and what the database did: by SQLSTATE where there is one, else by the words of `pg` and PgBouncer.
+import {
+  CODES,
+  type Code,
+  classify,
+  createError,
+  type Effect,
+  type FairleadError,
+  type Hints,
+  isFairleadError,
+  stamp,
+  withFields,
+} from '../../errors/index.ts'
+import { stateFacts } from './sqlstates.ts'
+
+/**
+ * Where it happened: getting a connection; a statement with its own commit; a statement inside a transaction, which cannot have been
+ * committed; COMMIT itself.
+ */
+export type PostgresPhase = 'connect' | 'statement' | 'transaction' | 'commit'
+
+/** What is known besides the error. */
+export interface PostgresHints extends Pick<Hints, 'service' | 'operation' | 'channel' | 'attempt' | 'idempotent'> {
+  /** Default `statement`. */
+  readonly phase?: PostgresPhase | undefined
+}
+
+interface Finding {
+  readonly code: Code
+  readonly effect: Effect
+  readonly transient?: boolean | undefined
+  readonly advice?: string | undefined
+}
+
+/** Errors without a SQLSTATE, by the words of pg 8 (client and pool). A test sees to it that they are still said. */
+const WORDS: readonly (readonly [RegExp, Code, Effect])[] = [
+  [/^Connection terminated due to connection timeout/, 'CONNECT_TIMEOUT', 'none'],
+  [/^timeout expired/, 'CONNECT_TIMEOUT', 'none'],
+  [/^timeout exceeded when trying to connect/, 'SELF_EXHAUSTED', 'none'],
+  [/^Connection terminated/, 'CONNECTION_LOST', 'unknown'],
+  [/^Client has encountered a connection error and is not queryable/, 'CONNECTION_LOST', 'none'],
+  [/^Client was closed and is not queryable/, 'CONNECTION_LOST', 'none'],
+  [/^Query read timeout/, 'TIMED_OUT', 'unknown'],
+  [/^Cannot use a pool after calling end on the pool/, 'SHUTDOWN', 'none'],
+  [/^The server does not support SSL connections/, 'TLS_FAILED', 'none'],
+  [/^There was an error establishing an SSL connection/, 'TLS_HANDSHAKE_CLOSED', 'none'],
+  [/^SASL: |^Password must be a string/, 'UNAUTHENTICATED', 'none'],
+  [/^Query values must be an array|^A query must have either text or a name/, 'PROGRAMMING_ERROR', 'none'],
+]
+
+/** PgBouncer says all of these with 08P01, also what the server said when it tried to log in. Its words are those of 1.18; a test sees to it that they are still said. */
+const BOUNCER: readonly (readonly [RegExp, Code, Effect])[] = [
+  [
+    /query_wait_timeout|no more connections allowed|max_client_conn|too many (clients|connections)|connection slots/,
+    'UNAVAILABLE',
+    'none',
+  ],
+  [
+    /cannot connect to server|server_login_retry|server login has been failing|server login failed/,
+    'CONNECTION_REFUSED',
+    'none',
+  ],
+  [
+    /is shutting down|is starting up|pgbouncer is down|database is (disabled|paused)|bouncer config error/,
+    'UNAVAILABLE',
+    'none',
+  ],
+  [/no such database|database ".*" does not exist/, 'NOT_FOUND', 'none'],
+  [/no such user|role ".*" does not exist|auth(entication)? failed/, 'UNAUTHENTICATED', 'none'],
+  [
+    /server conn crashed|server closed the connection|server_idle|server_lifetime|client_idle/,
+    'CONNECTION_LOST',
+    'unknown',
+  ],
+  [/query_timeout|idle transaction timeout|idle_transaction_timeout/, 'TIMED_OUT', 'unknown'],
+  [/prepared statement/, 'BAD_REQUEST', 'none'],
+]
+
+/**
+ * Makes a FairleadError of what `pg` threw. Never throws; a FairleadError is given back.
+ *
+ * The effect is exact: a statement that was refused, or stood in a transaction whose COMMIT was never sent, did nothing (`none`);
+ * where a connection broke while a statement with its own commit or a COMMIT was out, nobody knows (`unknown`).
+ * `details` has the `sqlState`, and constraint, table, column where the server named them; never a value.
+ * @example catch (error) { if (classifyPostgres(error).code === 'TRANSACTION_CONFLICT') again() }
+ */
+export function classifyPostgres(error: unknown, hints: PostgresHints = {}): FairleadError {
+  const { phase = 'statement', ...known } = hints
+  const provenNone = phase === 'connect' || phase === 'transaction'
+  if (isFairleadError(error)) {
+    const ours = error.transport === 'postgres' && provenNone && error.effect === 'unknown'
+    return stamp(ours ? withFields(error, { effect: 'none' }) : error, known)
+  }
+  const message = textOf(error, 'message')
+  const state = sqlStateOf(error)
+  const found = state === undefined ? ofWords(message) : ofState(state, error, message)
+  if (found === undefined) {
+    const general = classify(error, {
+      ...known,
+      transport: 'postgres',
+      phase: phase === 'connect' ? 'connect' : undefined,
+    })
+    return provenNone && general.effect !== 'none' ? withFields(general, { effect: 'none' }) : general
+  }
+  return createError({
+    ...known,
+    code: found.code,
+    message: found.advice === undefined ? oneLine(message) : `${oneLine(message)}: ${found.advice}`,
+    cause: error,
+    effect: provenNone ? 'none' : found.effect,
+    transient: found.transient,
+    transport: 'postgres',
+    details: state === undefined ? undefined : { sqlState: state, ...named(error) },
+    stack: false,
+  })
+}
+
+/** Whether it came from `pg` or its server: it has a SQLSTATE, or words of `pg`. */
+export function isOfPostgres(error: unknown): boolean {
+  if (isFairleadError(error)) return error.transport === 'postgres'
+  if (typeof error !== 'object' || error === null) return false
+  return sqlStateOf(error) !== undefined || ofWords(textOf(error, 'message')) !== undefined
+}
+
+/** Whether the session goes on after this error: a statement was refused, and no more. */
+export function isConnectionSound(error: unknown): boolean {
+  const state = sqlStateOf(error)
+  return state !== undefined && stateFacts(state).ends !== true && !isFatal(error)
+}
+
+/** The SQLSTATE of an error of `pg`, or of the error that a FairleadError was made of. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const from = isFairleadError(error) ? error.cause : error
+  const code = textOf(from, 'code')
+  // Node's own codes (EPIPE) can have five letters as well: these come without a severity.
+  return /^[0-9A-Z]{5}$/.test(code) && (textOf(from, 'severity') !== '' || textOf(from, 'routine') !== '')
+    ? code
+    : undefined
+}
+
+// The severity comes in the language of the server, so that an unknown word proves nothing either way.
+function isFatal(error: unknown): boolean {
+  return ['FATAL', 'PANIC'].includes(textOf(error, 'severity'))
+}
+
+function ofState(state: string, error: unknown, message: string): Finding {
+  if (state === '08P01') {
+    if (/invalid message length|message too large/i.test(message)) return { code: 'PAYLOAD_TOO_LARGE', effect: 'none' }
+    const said = BOUNCER.find(([words]) => words.test(message))
+    if (said !== undefined) return { code: said[1], effect: said[2] }
+  }
+  if (state === '57014') return { code: /timeout/.test(message) ? 'TIMED_OUT' : 'CANCELLED', effect: 'none' }
+  // More bytes than an allocation may have; the server has no state for it.
+  if (state === 'XX000' && /invalid memory alloc request size/.test(message))
+    return { code: 'PAYLOAD_TOO_LARGE', effect: 'none' }
+  const facts = stateFacts(state)
+  // An ERROR undoes its transaction, whatever it is. After a FATAL that no table knows, who can say.
+  const refused = textOf(error, 'severity') === 'ERROR' || CODES[facts.code].kind !== 'response' || !isFatal(error)
+  return {
+    code: facts.code,
+    effect: facts.effect ?? (refused || facts.ends === true ? 'none' : 'unknown'),
+    transient: facts.transient,
+    advice: facts.advice,
+  }
+}
+
+function ofWords(message: string): Finding | undefined {
+  const said = WORDS.find(([words]) => words.test(message))
+  return said === undefined ? undefined : { code: said[1], effect: said[2] }
+}
+
+// The detail of the server is left out: it quotes values.
+function named(error: unknown): Readonly<Record<string, string>> {
+  const names: Record<string, string> = {}
+  for (const field of ['schema', 'table', 'column', 'constraint']) {
+    const value = textOf(error, field)
+    if (value !== '') names[field] = value
+  }
+  return names
+}
+
+function textOf(from: unknown, field: string): string {
+  if (typeof from !== 'object' || from === null) return ''
+  const value = (from as Readonly<Record<string, unknown>>)[field]
+  return typeof value === 'string' ? value : ''
+}
+
+function oneLine(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim()
+  return line.length > 300 ? `${line.slice(0, 300)}...` : line
+}

@@ -1,0 +1,11 @@
+// fairlead/postgres: everything that keeps its state in PostgreSQL, through a pool of `pg`.
+export { type PostgresCheckpointsOptions, postgresCheckpoints } from './checkpoints.ts'
+export { classifyPostgres, type PostgresHints, type PostgresPhase } from './classify-postgres.ts'
+export { type PgDriver, type PgDriverOptions, pgDriver } from './driver.ts'
+export type { ListenState } from './listener.ts'
+export { checkMigrations, type MigrateResult, migrate, printMigrations, type SchemaOptions } from './migrate.ts'
+export type { PgClient, PgListenClient, PgPool, PgQuery, PgResult, PgTx } from './pg-types.ts'
+export type { PostgresTransportOptions } from './transport/options.ts'
+export { postgresCapabilities } from './transport/postgres-capabilities.ts'
+export type { TransportDriver } from './transport/store.ts'
+export { postgresTransport } from './transport/transport.ts'

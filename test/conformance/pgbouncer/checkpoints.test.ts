@@ -1,0 +1,3 @@
+import { describeCheckpoints } from '../postgres/checkpoints.ts'
+
+describeCheckpoints('pgbouncer')

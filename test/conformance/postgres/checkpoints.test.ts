@@ -1,0 +1,3 @@
+import { describeCheckpoints } from './checkpoints.ts'
+
+describeCheckpoints('postgres')
