@@ -128,8 +128,10 @@ describe('every recipe', () => {
       expect(readFileSync(new URL(file, folder), 'utf8').split('\n').length, file).toBeLessThanOrEqual(41)
   })
   it('is run by a test', () => {
-    const elsewhere = ['wrap-database.ts'] // test/conformance/postgres
-    const here = readFileSync(new URL(import.meta.url), 'utf8')
-    for (const file of recipes) if (!elsewhere.includes(file)) expect(here, file).toContain(`examples/${file}`)
+    const tests = ['.', '../conformance/postgres']
+      .map((path) => new URL(`${path}/`, import.meta.url))
+      .flatMap((place) => readdirSync(place).map((file) => readFileSync(new URL(file, place), 'utf8')))
+      .join('\n')
+    for (const file of recipes) expect(tests, file).toMatch(new RegExp(`from '[./]*/examples/${file}'`))
   })
 })
