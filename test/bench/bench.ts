@@ -3,6 +3,7 @@
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import type { Line } from './lines.ts'
 import { printLines } from './lines.ts'
+import { benchMessaging } from './messaging/messaging.ts'
 import { benchRpi } from './rpi/rpi.ts'
 
 /** What an area gives: its lines, and whatever else belongs into the JSON. */
@@ -15,6 +16,7 @@ const AREAS: Readonly<
   Record<string, (options: { readonly quick: boolean; readonly only: string | undefined }) => Promise<Report>>
 > = {
   rpi: benchRpi,
+  messaging: benchMessaging,
 }
 
 const [area = '', ...rest] = process.argv.slice(2)
@@ -22,7 +24,8 @@ const only = rest.find((word) => word.startsWith('--only='))?.slice('--only='.le
 const unknown = rest.filter((word) => !['--check', '--quick'].includes(word) && !word.startsWith('--only='))
 const bench = AREAS[area]
 if (bench === undefined || unknown.length > 0) {
-  console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=calls|http]`)
+  console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=<part>]`)
+  console.error('parts: calls, http (rpi); memory, waiting, postgres (messaging)')
   process.exit(2)
 }
 

@@ -21,6 +21,14 @@ export interface Place {
 const { FAIRLEAD_HOME, XDG_CACHE_HOME } = process.env
 const home = FAIRLEAD_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'fairlead')
 
+/** How a place differs from the usual one. */
+export interface PlaceOptions {
+  /** What is measured there: places with other peers must not be the same. */
+  readonly area?: string | undefined
+  /** Versions of what the peers depend on, as in a package.json. */
+  readonly overrides?: Readonly<Record<string, string>> | undefined
+}
+
 /**
  * Installs for a Node, builds, and compiles the workers. What was installed before is used again.
  * @param major of the Node; that of this process needs no download
@@ -29,11 +37,12 @@ export async function place(
   major: string,
   peers: readonly string[],
   workers: Readonly<Record<string, string>>,
+  { area = '', overrides }: PlaceOptions = {},
 ): Promise<Place> {
   const own = process.versions.node.split('.')[0] === major
   const node = own ? process.execPath : await nodeBinary(major)
-  const folder = join(home, 'bench', major)
-  await install(folder, node, peers)
+  const folder = join(home, 'bench', area, major)
+  await install(folder, node, peers, overrides)
   const target = join(folder, 'node_modules', 'fairlead')
   rmSync(target, { recursive: true, force: true })
   cpSync(await built(), join(target, 'dist'), { recursive: true })
@@ -60,12 +69,18 @@ async function nodeBinary(major: string): Promise<string> {
 }
 
 // Run by the Node that will use them, so that npm prefers the versions whose `engines` fit it.
-async function install(folder: string, node: string, peers: readonly string[]): Promise<void> {
+async function install(
+  folder: string,
+  node: string,
+  peers: readonly string[],
+  overrides: PlaceOptions['overrides'],
+): Promise<void> {
   const file = join(folder, 'package.json')
   const wanted = JSON.stringify({
     private: true,
     type: 'module',
     dependencies: { ...manifest().dependencies, ...Object.fromEntries(peers.map((name) => [name, '>=0'])) },
+    overrides,
   })
   if (existsSync(join(folder, 'node_modules')) && existsSync(file) && readFileSync(file, 'utf8') === wanted) return
   rmSync(folder, { recursive: true, force: true })
@@ -80,7 +95,7 @@ async function install(folder: string, node: string, peers: readonly string[]): 
     npm_config_user_agent: undefined,
   }
   const names = Object.entries(manifest().dependencies).map(([name, range]) => `${name}@${range}`)
-  writeFileSync(file, '{ "private": true, "type": "module" }\n')
+  writeFileSync(file, JSON.stringify({ private: true, type: 'module', overrides }))
   const args = [
     npm,
     'install',
