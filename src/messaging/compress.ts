@@ -1,5 +1,5 @@
 // Large bodies travel smaller. Off the event loop's thread: a megabyte takes tens of milliseconds.
-import { gunzip, gzip } from 'node:zlib'
+import { lazy } from '../core/lazy.ts'
 import { createError } from '../errors/classes.ts'
 
 /** Value of the attribute `contentencoding`. */
@@ -8,10 +8,13 @@ export const GZIP = 'gzip'
 // A few kilobytes can unpack to gigabytes.
 const MOST_BYTES = 64 * 1024 * 1024
 
+// Most services never meet a body that is large enough.
+const zlib = (): typeof import('node:zlib') => lazy('node:zlib')
+
 /** The body smaller, or undefined where it would not get smaller. */
 export function compress(body: Uint8Array): Promise<Uint8Array | undefined> {
   return new Promise((resolve) => {
-    gzip(body, (error, smaller) =>
+    zlib().gzip(body, (error, smaller) =>
       resolve(error === null && smaller.byteLength < body.byteLength ? smaller : undefined),
     )
   })
@@ -32,7 +35,7 @@ export function decompress(body: Uint8Array, encoding: string, mostBytes: number
           message: `its contentencoding is ${encoding}, and only gzip is known`,
         }),
       )
-    gunzip(body, { maxOutputLength: mostBytes }, (cause, unpacked) => {
+    zlib().gunzip(body, { maxOutputLength: mostBytes }, (cause, unpacked) => {
       if (cause === null) return resolve(unpacked)
       const tooLarge = (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
       const message = tooLarge

@@ -160,7 +160,9 @@ export const hiddenTime = (sources: Sources): readonly string[] => {
       if (ts.isIdentifier(node) && hiddenCalls.has(node.text) && isFreeName(node)) report(node, node.text)
       if (ts.isPropertyAccessExpression(node)) {
         const object = ts.isPropertyAccessExpression(node.expression) ? node.expression.name : node.expression
-        if (ts.isIdentifier(object) && hiddenMembers[object.text]?.includes(node.name.text)) {
+        const hidden =
+          ts.isIdentifier(object) && Object.hasOwn(hiddenMembers, object.text) ? hiddenMembers[object.text] : []
+        if (ts.isIdentifier(object) && hidden?.includes(node.name.text)) {
           report(node, `${object.text}.${node.name.text}`)
         }
       }

@@ -99,14 +99,21 @@ export class Calls {
         }
       }),
     )
-    const held = released.filter((each, at) => decoded[at] !== undefined && each.state === 'running')
-    if (held.length === 0) {
-      this.#free()
-      this.#throttle?.neutral()
-      return
+    const held: Held[] = []
+    const messages: Message[] = []
+    for (let at = 0; at < released.length; at++) {
+      const each = released[at] as Held
+      const message = decoded[at]
+      if (message === undefined || each.state !== 'running') continue
+      // Decoding may have taken a while.
+      if (each.lost !== undefined) this.#desk.bury(each)
+      else {
+        held.push(each)
+        messages.push(message)
+      }
     }
-    const messages = decoded.filter((message, at) => message !== undefined && released[at]?.state === 'running')
-    this.#handle(held, messages, 'batch', 1)
+    if (held.length === 0) this.#freeAgain()
+    else this.#handle(held, messages, 'batch', 1)
   }
 
   #unreadable(held: Held, error: unknown): void {
@@ -121,9 +128,8 @@ export class Calls {
   #handle(held: readonly Held[], request: unknown, operation: string, attempt: number): void {
     const [first] = held
     const { handlerTimeoutMs, world } = this.#settings
-    // Decoding may have taken a while.
     if (held.length === 1 && first?.lost !== undefined) {
-      this.#free()
+      this.#freeAgain()
       this.#desk.bury(first)
       return
     }
@@ -228,7 +234,7 @@ export class Calls {
     const kept = run.held.filter(({ lost }) => lost === undefined)
     for (const held of run.held) if (held.lost !== undefined) this.#desk.bury(held)
     if (kept.length === 0) {
-      this.#free()
+      this.#freeAgain()
       return
     }
     const request =
@@ -299,6 +305,12 @@ export class Calls {
       transport: transport.name,
       channel: channel.name,
     })
+  }
+
+  // Nothing was tried: a probe that came to nothing must not leave the throttle waiting for its outcome.
+  #freeAgain(): void {
+    this.#throttle?.neutral()
+    this.#free()
   }
 
   #free(): void {

@@ -1,6 +1,7 @@
 // A program as a handler: it is started when its trigger says so, and not kept running in case something comes.
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { type Clock, systemClock, type Timer } from '../../core/clock.ts'
+import { lazy } from '../../core/lazy.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
 import { dead } from '../consumer/outcomes.ts'
@@ -51,6 +52,7 @@ export function startProcess<Types extends MessageTypes>(
     new Promise((resolve, reject) => {
       // Before the program is started: data that JSON cannot carry must not leave one running.
       const lines = input === 'none' ? '' : messages.map((message) => `${JSON.stringify(message)}\n`).join('')
+      const { spawn } = lazy<typeof import('node:child_process')>('node:child_process')
       const child = spawn(command, args, {
         cwd,
         env: env === undefined ? process.env : { ...env },

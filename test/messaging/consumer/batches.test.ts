@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { dead, retry, type Trigger } from '../../../src/messaging/index.ts'
+import type { StandardSchema } from '../../../src/core/schema.ts'
+import { dead, retry, type Trigger, topic } from '../../../src/messaging/index.ts'
 import { batchOf, byPriority, every } from '../../../src/messaging/triggers/index.ts'
 import { type Bench, bench, gate } from './kit.ts'
 
@@ -168,6 +169,34 @@ describe('a batch', () => {
     one.resolve()
     await settle()
     expect([first?.verdict, second?.verdict]).toEqual(['open', 'ack'])
+  })
+
+  test('one that is lost while they are decoded is not in the batch; all of them, and there is none', async () => {
+    const decoding = gate()
+    const slow: StandardSchema = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: async (value) => {
+          await decoding.promise
+          return { value }
+        },
+      },
+    }
+    const seen: string[][] = []
+    const { broker, settle } = await bench({
+      channel: topic('orders', { placed: slow, paid: slow }) as never,
+      trigger: batchOf(2),
+      concurrency: 2,
+      batch: (messages) => void seen.push(messages.map(({ id }) => id)),
+    })
+    const handed = ['a', 'b', 'c', 'd'].map((id) => broker.deliver({ id }))
+    await settle()
+    for (const at of [0, 2, 3]) handed[at]?.lose()
+    decoding.resolve()
+    await settle()
+    expect(seen).toEqual([['b']])
+    expect(handed.map(({ settled }) => settled.length)).toEqual([0, 1, 0, 0])
   })
 
   test('held messages keep their leases and are given back, uncounted, at the end', async () => {

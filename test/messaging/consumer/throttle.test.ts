@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { dead } from '../../../src/messaging/index.ts'
-import { type Bench, bench } from './kit.ts'
+import type { StandardSchema } from '../../../src/core/schema.ts'
+import { dead, topic } from '../../../src/messaging/index.ts'
+import { type Bench, bench, gate } from './kit.ts'
 
 const plan = { failures: 3, probeMs: 1_000, maxProbeMs: 4_000 }
 
@@ -93,6 +94,40 @@ describe('an outage', () => {
     await settle()
     // Three went back; seven wait here.
     expect(broker.credit()).toBe(3)
+  })
+})
+
+describe('a probe that comes to nothing', () => {
+  test('loses its lease while it is decoded: the next one is tried all the same', async () => {
+    let decoding = gate()
+    const slow: StandardSchema = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: async (value) => {
+          await decoding.promise
+          return { value }
+        },
+      },
+    }
+    decoding.resolve()
+    const { broker, settle, clock, tried, mend, consumer } = await outage({
+      channel: topic('orders', { placed: slow, paid: slow }) as never,
+    })
+    for (let n = 0; n < 3; n++) broker.deliver({ id: `m${n}` })
+    await settle()
+    expect(consumer.health().state).toBe('throttled')
+    decoding = gate()
+    const probe = broker.deliver({ id: 'probe' })
+    await clock.advance(500)
+    probe.lose()
+    decoding.resolve()
+    await settle()
+    mend()
+    broker.deliver({ id: 'next' })
+    await clock.advance(10_000)
+    expect(tried).toContain('next')
+    expect(consumer.health()).toMatchObject({ state: 'running', inFlight: 0 })
   })
 })
 
