@@ -199,28 +199,48 @@ export class FeedReceiver implements Receiver {
       if (page.entries.length === 0 && early > 0) await sleep(clock, early, fetching.signal)
       return undefined
     } catch (error) {
-      if (session.over || fetching.signal.aborted) return undefined
-      const known = this.#classified(error)
-      if (isFairleadError(known, 'POSITION_EXPIRED')) return this.#expired(session, known)
-      try {
-        await this.#recovery.failed(known, fetching.signal)
-      } catch (final) {
-        if (!fetching.signal.aborted) throw final
-      }
-      return undefined
+      return await this.#mended(error, session, fetching.signal)
     }
   }
 
-  async #expired(session: Session, error: Error): Promise<Footing> {
+  // Waits until it is worth asking again. Answers another footing where this one has expired and that is no end.
+  async #mended(error: unknown, session: Session, signal: AbortSignal): Promise<Footing | undefined> {
+    if (session.over || signal.aborted) return undefined
+    const known = this.#classified(error)
+    try {
+      if (isFairleadError(known, 'POSITION_EXPIRED')) return await this.#expired(session, known, signal)
+      await this.#recovery.failed(known, signal)
+    } catch (final) {
+      // Stopped, closed, or no longer ours to read: it goes on from there.
+      if (!signal.aborted) throw final
+    }
+    return undefined
+  }
+
+  async #expired(session: Session, error: Error, signal: AbortSignal): Promise<Footing> {
     const { goesOnWhenExpired, source } = this.#parts
     if (!goesOnWhenExpired) throw error
-    const { position } = await source.tail('earliest', this.#quit.signal)
+    const { position } = await this.#persist(() => source.tail('earliest', signal), signal)
+    signal.throwIfAborted()
     this.#tell({ type: 'expired', position: session.window.tail, earliest: position })
     session.end()
     // Whatever of the old position is still to be saved must not come after the new one.
     await session.save().catch(nothing)
-    await session.tenure?.save(position)
+    await this.#persist(async () => session.tenure?.save(position), signal)
     return { progress: freshProgress(position), tenure: session.tenure }
+  }
+
+  // Tries until it goes well, is given up, or nobody wants it any more.
+  async #persist<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (;;) {
+      signal.throwIfAborted()
+      try {
+        return await work()
+      } catch (error) {
+        signal.throwIfAborted()
+        await this.#recovery.failed(this.#classified(error), signal)
+      }
+    }
   }
 
   #changed(): void {

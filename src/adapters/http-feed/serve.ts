@@ -34,6 +34,8 @@ interface Answer {
 }
 
 const YEAR_S = 31_536_000
+// Where events go by their number, the oldest goes with the next append, whenever that is. A cache may be late by so much.
+const COUNTED_S = 60
 
 /** Serves requests of Node. */
 export function nodeListener(feed: FeedPages, settings: FeedSettings): NodeListener {
@@ -128,7 +130,7 @@ function pageAnswer(page: FeedPage, ask: PageAsk, ifNoneMatch: string | undefine
   const limit = ask.limit === undefined ? '' : `&limit=${ask.limit}`
   const headers: Record<string, string> = {
     // Only a page that begins at a position stays the same one: "the earliest" moves on.
-    'cache-control': page.closed && isPlain(ask.after) ? immutable(settings) : 'no-cache',
+    'cache-control': page.closed && isPlain(ask.after) ? immutable(page, settings) : 'no-cache',
     etag,
     [POSITION_HEADER]: page.position,
     [NEXT_HEADER]: next,
@@ -139,10 +141,13 @@ function pageAnswer(page: FeedPage, ask: PageAsk, ifNoneMatch: string | undefine
   return { status: 200, headers: { ...headers, 'content-type': BATCH_TYPE }, body: `[${events.join(',')}]` }
 }
 
-// A cache must not keep an event for longer than the feed does.
-function immutable({ log }: FeedSettings): string {
-  const seconds = Math.min(Math.floor((log.retention.maxAgeMs ?? Infinity) / 1_000), YEAR_S)
-  return `max-age=${seconds}, immutable`
+// A cache must not keep an event for longer than the feed does: its first event is the first to go. What is not fresh any more is asked for again by its tag,
+// and answered with 304, or with 410 once it is gone.
+function immutable({ records }: FeedPage, { log, clock }: FeedSettings): string {
+  const { maxAgeMs = Infinity, maxCount = Infinity } = log.retention
+  const leftMs = (records[0]?.at ?? 0) + maxAgeMs - clock.wallNow()
+  const seconds = Math.min(Math.floor(leftMs / 1_000), maxCount === Infinity ? YEAR_S : COUNTED_S)
+  return seconds > 0 ? `max-age=${seconds}, immutable` : 'no-cache'
 }
 
 function isPlain(after: PageAsk['after']): boolean {

@@ -48,7 +48,7 @@ export function withPosition(event: string, position: string): string {
 
 /**
  * The envelope of an event of a page. An event that has no id gets one of its position. One that is no CloudEvent becomes an envelope without attributes:
- * it must not stop the feed, so it takes the way of all messages that cannot be decoded.
+ * it must not stop the feed, so it takes the way of all messages that cannot be decoded. Its body is the event as text, or empty where it is nested too deeply for that.
  */
 export function envelopeOf(event: unknown, topic: string, position: string): Envelope {
   const id = `${topic}/${position}`
@@ -57,6 +57,15 @@ export function envelopeOf(event: unknown, topic: string, position: string): Env
     const { [POSITION_ATTRIBUTE]: _, ...rest } = event as Record<string, unknown>
     return fromStructured(typeof rest['id'] === 'string' && rest['id'] !== '' ? rest : { ...rest, id })
   } catch {
-    return { id, attributes: {}, headers: {}, body: Buffer.from(JSON.stringify(event) ?? '') }
+    return { id, attributes: {}, headers: {}, body: textOf(event) }
+  }
+}
+
+// Nested deeper than the stack, it cannot be written down either: whoever gets it has its position then, and nothing else.
+function textOf(event: unknown): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(event) ?? '')
+  } catch {
+    return new Uint8Array(0)
   }
 }

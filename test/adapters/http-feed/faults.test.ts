@@ -294,6 +294,25 @@ it('an event that is no CloudEvent does not stop the feed: it is handed out to b
   expect(got.deliveries[1]?.envelope.attributes['type']).toBe('order.placed')
 })
 
+it('an event that is nested too deeply to be read does not stop the feed either: those around it are handed out', async () => {
+  const { server, events, transport } = await trouble()
+  const got = await collect(transport, { group: 'billing', credit: 0 })
+  const deep = '['.repeat(20_000) + ']'.repeat(20_000)
+  const body = `[${[1, deep, 3].map((data, at) => JSON.stringify({ ...event, id: String(at + 1), feedposition: `p${at + 1}`, data: '?' }).replace('"?"', String(data)))}]`
+  const headers = { 'content-type': 'application/json', 'fairlead-next': 'p3' }
+  server.on(`GET ${FEED}`, fault.status(200, { headers, body }), fault.status(304))
+  got.receiver.request(10)
+  await until(() => got.ids.length === 3)
+  expect(got.ids).toEqual(['1', 'orders/p2', '3'])
+  expect(got.deliveries[1]?.envelope).toEqual({
+    id: 'orders/p2',
+    attributes: {},
+    headers: {},
+    body: new Uint8Array(0),
+  })
+  expect(events.filter(({ type }) => type === 'unreachable')).toEqual([])
+})
+
 it('a server that knows nothing of waiting is not asked without end', async () => {
   const { server, transport } = await trouble({ waitMs: 20_000 })
   const got = await collect(transport, { credit: 0 })

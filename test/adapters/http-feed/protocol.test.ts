@@ -54,7 +54,7 @@ describe.each(['node', 'fetch'] as const)('over %s', (form) => {
     const { server, generation, get } = await served({ form })
     await server.feed.append('orders', messages(3))
     const full = await get(`?after=${generation}-0&limit=2`)
-    expect(full.headers.get('cache-control')).toBe('max-age=31536000, immutable')
+    expect(full.headers.get('cache-control')).toBe('max-age=60, immutable')
     const tip = await get(`?after=${generation}-2&limit=2`)
     expect(tip.headers.get('cache-control')).toBe('no-cache')
     const etag = tip.headers.get('etag') as string
@@ -232,11 +232,50 @@ describe('retention', () => {
     expect(await page(`since=${start + 40_000}`)).toEqual(['2', '3'])
     expect(await page(`since=${new Date(start + 41_000).toISOString()}`)).toEqual(['3'])
     expect(await page(`since=${new Date(start + 99_000).toISOString()}`)).toEqual([])
-    // Caches must not keep longer what is to be forgotten.
-    const full = await feed.fetch(new Request(`http://feed/feeds/orders?after=${feed.log.generation}-1&limit=1`))
-    expect(full.headers.get('cache-control')).toBe('max-age=60, immutable')
     await clock.advance(60_000)
     expect(await page('after=earliest')).toEqual([])
+  })
+
+  it('caches do not keep longer what is to be forgotten: what is left of the time of the first event of the page', async () => {
+    const clock = fakeClock()
+    const log = memoryFeedLog({ clock, maxAgeMs: 86_400_000 })
+    const feed = createFeed({ clock, log: { ...log, retention: { maxAgeMs: 86_400_000 } } })
+    await feed.append('orders', messages(1))
+    await clock.advance(3_600_000)
+    await feed.append('orders', messages(2, 1))
+    const full = async (after: number, limit: number): Promise<Response> =>
+      feed.fetch(new Request(`http://feed/feeds/orders?after=${log.generation}-${after}&limit=${limit}`))
+    const kept = async (after: number, limit: number): Promise<string | null> =>
+      (await full(after, limit)).headers.get('cache-control')
+    expect([await kept(0, 2), await kept(1, 2)]).toEqual(['max-age=82800, immutable', 'max-age=86400, immutable'])
+    await clock.advance(82_798_500)
+    expect(await kept(0, 2)).toBe('max-age=1, immutable')
+    await clock.advance(1_000)
+    expect(await kept(0, 2)).toBe('no-cache')
+    await clock.advance(501)
+    expect((await full(0, 2)).status).toBe(410)
+  })
+
+  it('where events go by number, any may go at any time: caches keep pages for a minute, and not beyond their age', async () => {
+    const clock = fakeClock()
+    const log = memoryFeedLog({ clock, maxCount: 10, maxAgeMs: 90_000 })
+    const feed = createFeed({ clock, log })
+    await feed.append('orders', messages(2))
+    const kept = async (): Promise<string | null> =>
+      (await feed.fetch(new Request(`http://feed/feeds/orders?after=${log.generation}-0&limit=2`))).headers.get(
+        'cache-control',
+      )
+    expect(await kept()).toBe('max-age=60, immutable')
+    await clock.advance(50_000)
+    expect(await kept()).toBe('max-age=40, immutable')
+  })
+
+  it('for a log that keeps everything a full page is the same for ever', async () => {
+    const log = memoryFeedLog()
+    const feed = createFeed({ log: { ...log, retention: {} } })
+    await feed.append('orders', messages(1))
+    const full = await feed.fetch(new Request(`http://feed/feeds/orders?after=${log.generation}-0&limit=1`))
+    expect(full.headers.get('cache-control')).toBe('max-age=31536000, immutable')
   })
 
   it('a wait is over when its time is', async () => {
