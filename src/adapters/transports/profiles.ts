@@ -51,7 +51,7 @@ export const transports: readonly TransportProfile[] = Object.freeze([
     server: 'PostgreSQL 13 or newer',
     languages: 'any',
     standards: ['SQL'],
-    messagesPerSecond: 5_000,
+    messagesPerSecond: 10_000,
     note: 'queues and topics in the database that is there already',
   },
 ])
