@@ -162,7 +162,9 @@ class PushExchange implements DispatchHandler {
   }
 
   #end(error: FairleadError | undefined): void {
-    if (error !== undefined) this.#fail(withFields(error, this.#request.facts))
+    // A body that does not end takes nothing from a status that is known.
+    if (this.#status > 0) this.#finish()
+    else if (error !== undefined) this.#fail(withFields(error, this.#request.facts))
     this.#over = true
     this.#controller?.abort(OVER)
     this.#cleanUp()

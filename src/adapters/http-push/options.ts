@@ -74,7 +74,10 @@ export interface HttpPushOptions {
   readonly redriveMs?: number | undefined
   /** Path below which the receiving half is mounted. Default: `/`. */
   readonly basePath?: string | undefined
-  /** Requests that wait for a receiver to ask for more, for each queue and each group; the next are sent away with 503. Default 100. */
+  /**
+   * Messages that wait for a receiver to ask for more, for each queue and each group; the next are sent away with 503, and so is a batch that does not fit as a whole:
+   * with 413 where it is more than this and all that the receivers ever asked for at once. Default 100.
+   */
   readonly maxWaiting?: number | undefined
   /** How long a receiver may hold a message whose sender does not say how long it waits, milliseconds. Default 30,000. */
   readonly leaseMs?: number | undefined

@@ -3,6 +3,7 @@ import type { ChannelPlace } from '../../core/contracts/transport.ts'
 import type { ChannelAddress } from '../../core/message.ts'
 import type { Held, HeldPlace } from './held.ts'
 import type { LocalReceiver, PlaceOfReceivers } from './receiver.ts'
+import { Waiting } from './waiting.ts'
 import { LIVE, placeKey } from './wire.ts'
 
 // The sender has a timer of its own; this one is only how soon it may come again when nobody takes messages at the moment.
@@ -13,9 +14,9 @@ export class LocalPlace implements HeldPlace, PlaceOfReceivers {
   readonly place: ChannelPlace
   readonly #mostWaiting: number
   readonly #receivers: LocalReceiver[] = []
-  readonly #waiting: Held[] = []
-  // Who holds messages of a key, and how many: later ones go to nobody else.
-  readonly #keys = new Map<string, { readonly receiver: LocalReceiver; count: number }>()
+  readonly #waiting = new Waiting()
+  // The most that its receivers ever had room for at once, what they held included.
+  #widest = 0
   #next = 0
   #due = false
 
@@ -29,11 +30,16 @@ export class LocalPlace implements HeldPlace, PlaceOfReceivers {
     return this.#receivers.length > 0
   }
 
-  /** Whether one more may wait. Those that can be handed out at once do not count. */
-  get full(): boolean {
+  /** How many more may wait: 0 or less for none. Those that can be handed out at once do not count. */
+  get room(): number {
     let credit = 0
     for (const receiver of this.#receivers) credit += receiver.credit
-    return this.#waiting.length - credit >= this.#mostWaiting
+    return this.#mostWaiting + credit - this.#waiting.size
+  }
+
+  /** How many fit when nothing else is here, by all that was seen so far. */
+  get most(): number {
+    return this.#mostWaiting + this.#widest
   }
 
   join(receiver: LocalReceiver): void {
@@ -46,27 +52,24 @@ export class LocalPlace implements HeldPlace, PlaceOfReceivers {
     if (at < 0) return
     this.#receivers.splice(at, 1)
     if (this.served) return
-    for (const held of this.#waiting.splice(0)) held.lose('nobody receives this at the moment', SOON_MS)
+    for (const held of this.#waiting.all()) held.lose('nobody receives this at the moment', SOON_MS)
   }
 
   arrive(held: Held): void {
-    this.#waiting.push(held)
+    this.#waiting.add(held)
     this.schedule()
   }
 
   /** Settled or lost: its key is free for others, and it waits no longer. */
   freed(held: Held): void {
-    const { receiver, envelope } = held
+    const { receiver } = held
     if (receiver === undefined) {
-      const at = this.#waiting.indexOf(held)
-      if (at >= 0) this.#waiting.splice(at, 1)
+      this.#waiting.remove(held)
       return
     }
     receiver.freed(held)
-    if (envelope.key === undefined) return
-    const holder = this.#keys.get(envelope.key)
-    if (holder?.receiver === receiver && --holder.count === 0) this.#keys.delete(envelope.key)
-    if (this.#waiting.length > 0) this.schedule()
+    this.#waiting.settled(held)
+    if (this.#waiting.size > 0) this.schedule()
   }
 
   /** Hands out in a turn of its own: never from within `request` or `settle`. */
@@ -79,37 +82,19 @@ export class LocalPlace implements HeldPlace, PlaceOfReceivers {
     })
   }
 
+  // To each in turn, until none that has credit may have any of what waits.
   #handOut(): void {
-    for (let at = 0; at < this.#waiting.length; ) {
-      const held = this.#waiting[at] as Held
-      const { key } = held.envelope
-      const holder = key === undefined ? undefined : this.#keys.get(key)
-      const receiver =
-        holder === undefined ? this.#withCredit() : holder.receiver.credit > 0 ? holder.receiver : undefined
-      if (receiver === undefined) {
-        if (holder === undefined) return
-        at++
-        continue
-      }
-      this.#waiting.splice(at, 1)
-      if (key !== undefined) {
-        if (holder === undefined) this.#keys.set(key, { receiver, count: 1 })
-        else holder.count++
-      }
-      receiver.hand(held)
-    }
-  }
-
-  #withCredit(): LocalReceiver | undefined {
     const receivers = this.#receivers
-    for (let n = 0; n < receivers.length; n++) {
-      const receiver = receivers[(this.#next + n) % receivers.length] as LocalReceiver
-      if (receiver.credit > 0) {
-        this.#next = (this.#next + n + 1) % receivers.length
-        return receiver
-      }
+    let width = 0
+    for (const receiver of receivers) width += receiver.width
+    this.#widest = Math.max(this.#widest, width)
+    for (let idle = 0; idle < receivers.length && this.#waiting.size > 0; ) {
+      const receiver = receivers[this.#next % receivers.length] as LocalReceiver
+      this.#next = (this.#next + 1) % receivers.length
+      const held = receiver.credit > 0 ? this.#waiting.take(receiver) : undefined
+      idle = held === undefined ? idle + 1 : 0
+      if (held !== undefined) receiver.hand(held)
     }
-    return undefined
   }
 }
 

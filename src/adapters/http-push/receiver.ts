@@ -37,6 +37,11 @@ export class LocalReceiver implements Receiver {
     place.join(this)
   }
 
+  /** How many it can have in hand: those it has, and those it asked for. */
+  get width(): number {
+    return this.credit + this.#held.size
+  }
+
   request(count: number): void {
     if (!Number.isSafeInteger(count) || count < 0)
       throw invalidOption('count', count, 'give a whole number of at least 0')

@@ -188,8 +188,14 @@ export class Sender {
       const left = channel.kind === 'queue' && outcomes.some(({ kind }) => kind === 'over')
       return left ? stuck(failure(nobody(channel, this.#settings.name))) : ACCEPTED
     }
-    if (error.transient) this.#remember(name, known)
-    return { result: failure(error), passed: routes.every(({ key }) => known.done.has(key)) }
+    const passed = routes.every(({ key }) => known.done.has(key))
+    // Sent again although nobody asks for it, it goes to those that refused it, and not to those that have it.
+    if (!error.transient)
+      outcomes.forEach(({ kind }, at) => {
+        if (kind === 'failed') known.done.delete((left[at] as Route).key)
+      })
+    if (error.transient || known.done.size > 0) this.#remember(name, known)
+    return { result: failure(error), passed }
   }
 
   async #deliver(

@@ -58,12 +58,22 @@ async function answer(serving: Serving, request: PushRequest): Promise<PushReply
     return notHere(said.channel, placeName({ ...said.channel, group: said.group }))
   }
   if (targets.some((place) => !place.served)) return busy('nobody receives this at the moment', SOON_MS)
-  if (targets.some((place) => place.full)) return busy('too many messages wait here', SOON_MS)
+  if (targets.some((place) => place.room <= 0)) return tooMany()
   const read = await envelopesOf(request, settings)
   if (!Array.isArray(read)) return read as PushReply
   // Reading took its time: the receiver may be gone by now.
   if (serving.closing()) return closing()
   if (targets.some((place) => !place.served)) return busy('nobody receives this at the moment', SOON_MS)
+  // So may the room, and nobody knew how many a batch would bring.
+  const { length } = read as readonly Envelope[]
+  if (length > 1 && targets.some((place) => length > place.most))
+    return problem({
+      code: 'PAYLOAD_TOO_LARGE',
+      message: `a batch of ${length} messages is more than is taken here at once`,
+      effect: 'none',
+      status: 413,
+    })
+  if (targets.some((place) => length > place.room)) return tooMany()
   const waits = readDeadline(request.header(DEADLINE_HEADER))
   const leaseMs = waits !== undefined && waits > 0 ? Math.min(waits, MOST_LEASE_MS) : settings.leaseMs
   const gathering = new Gathering(settings.clock, leaseMs)
@@ -79,6 +89,10 @@ async function answer(serving: Serving, request: PushRequest): Promise<PushReply
 
 function closing(): PushReply {
   return busy('this receiver is closing', CLOSING_MS)
+}
+
+function tooMany(): PushReply {
+  return busy('too many messages wait here', SOON_MS)
 }
 
 interface Addressee {
