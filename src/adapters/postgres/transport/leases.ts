@@ -6,6 +6,8 @@ import type { PgDelivery } from './delivery.ts'
 /** Deliveries by their place in the order. */
 export class Leases {
   private readonly held = new Map<string, PgDelivery>()
+  // What the sink was given and the database may still have in our name, held or not: given back, it counts as handed out.
+  private readonly handed = new Set<string>()
   private readonly clock: Clock
   private readonly onLost: () => void
   private timer: Timer | undefined
@@ -31,7 +33,34 @@ export class Leases {
     this.arm(until)
   }
 
-  /** It is settled or lost. The same message may be held again by now. */
+  /** The sink gets it. Answers how many were handed out that are held no more: who has them by now is known once they are given back. */
+  hand(delivery: PgDelivery): number {
+    this.handed.add(delivery.seq)
+    return this.handed.size - this.held.size
+  }
+
+  handedOut(): string[] {
+    return [...this.handed]
+  }
+
+  /** They came again, and the sink does not get them. */
+  unhanded(messages: readonly { readonly seq: string }[]): void {
+    for (const { seq } of messages) this.handed.delete(seq)
+  }
+
+  /** The database has nothing in our name any more but `kept`. */
+  released(kept: readonly string[]): void {
+    const still = new Set(kept)
+    for (const seq of this.handed) if (!still.has(seq)) this.handed.delete(seq)
+  }
+
+  /** The database has a verdict on it, or gave it to somebody else. */
+  settled(delivery: PgDelivery): void {
+    this.remove(delivery)
+    if (!this.held.has(delivery.seq)) this.handed.delete(delivery.seq)
+  }
+
+  /** It is ours no more. The same message may be held again by now. */
   remove(delivery: PgDelivery): void {
     if (this.held.get(delivery.seq) === delivery) this.held.delete(delivery.seq)
   }

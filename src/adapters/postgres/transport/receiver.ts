@@ -10,6 +10,7 @@ import { type DeliveryOwner, PgDelivery } from './delivery.ts'
 import { Leases } from './leases.ts'
 import { atOnce, MOST_AT_ONCE, type ReceiverParts, type Told } from './receiver-parts.ts'
 import type { Said, Turn } from './store.ts'
+import { tellVerdicts } from './verdicts.ts'
 import type { Looker, PlaceWatch } from './watch.ts'
 
 /** The one lane of a topic: all its messages have one order, by which positions are counted. */
@@ -101,7 +102,9 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   settled(delivery: PgDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void> {
     if (verdict === 'ack') return this.tell(this.acks, delivery, undefined)
     const { delayMs = 0, overtake = false, reason = 'given up' } = options ?? {}
-    return this.tell(this.others, delivery, { verdict, ms: delayMs, blocks: !overtake, reason })
+    // It may quote anything of the message, and a text of PostgreSQL has no NUL.
+    const text = String(reason).replaceAll('\0', '\uFFFD')
+    return this.tell(this.others, delivery, { verdict, ms: delayMs, blocks: !overtake, reason: text })
   }
 
   extended(delivery: PgDelivery, ms: number): Promise<void> {
@@ -169,25 +172,10 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   }
 
   private async say(): Promise<void> {
-    const { store, place, holder, clock, durableSettles, watch } = this.parts
-    const told = this.others.splice(0, MOST_AT_ONCE)
+    const { clock, watch } = this.parts
     const sentAt = clock.now()
-    let lost: Set<string>
-    try {
-      lost = new Set(
-        await store.settle(
-          place,
-          this.address.kind === 'queue',
-          holder,
-          told.map(({ said }) => said as Said),
-          durableSettles,
-        ),
-      )
-    } catch (error) {
-      this.keep(this.others, told, error)
-      throw error
-    }
-    for (const each of told) {
+    const { heard, lost, refused, rest, error } = await tellVerdicts(this.parts, this.others.splice(0, MOST_AT_ONCE))
+    for (const each of heard) {
       const { verdict, ms } = each.said as Said
       const { delivery } = each
       if (lost.has(delivery.seq)) this.tooLate(each)
@@ -203,14 +191,21 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
       } else {
         this.forget(delivery)
         each.resolve()
-        if (verdict === 'retry') {
-          if (ms > 0) watch.soon(this.watching, ms)
-        }
+        if (verdict === 'retry' && ms > 0) watch.soon(this.watching, ms)
       }
+    }
+    // Nobody can tell the database so: the message comes again when its lease is over.
+    for (const { each, error } of refused) {
+      this.drop(each)
+      each.reject(error)
+    }
+    if (error !== undefined) {
+      this.keep(this.others, rest, error)
+      throw error
     }
     // What was given back, and the keys that this frees, may be for this one, or for others at the same place.
     this.more = true
-    if (this.wants === 0) this.watching.arrived(told.length)
+    if (this.wants === 0) this.watching.arrived(heard.length)
   }
 
   private async turn(): Promise<number> {
@@ -263,6 +258,7 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
     const { messages } = turn
     // Its credit was taken away meanwhile: what it was given goes back as if it had never been handed out.
     if (this.state !== 'open' && messages.length > 0) {
+      this.held.unhanded(messages)
       this.strays = true
       if (this.state === 'stopped') await this.releaseStrays()
       return 0
@@ -285,6 +281,7 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   private hand(delivery: PgDelivery): void {
     this.held.add(delivery)
     if (this.state !== 'open') return
+    if (this.held.hand(delivery) > MOST_AT_ONCE) this.strays = true
     try {
       this.parts.sink(delivery)
     } catch (error) {
@@ -294,7 +291,7 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   }
 
   private tooLate({ delivery, unsure, reject }: Told): void {
-    this.held.remove(delivery)
+    this.held.settled(delivery)
     delivery.lose()
     delivery.tellLost()
     // An earlier try whose answer was lost may have been the one that settled it.
@@ -302,12 +299,12 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   }
 
   private forget(delivery: PgDelivery): void {
-    this.held.remove(delivery)
+    this.held.settled(delivery)
     delivery.done()
   }
 
   // To be told again, as long as it is of use.
-  private keep(list: Told[], told: Told[], cause: unknown): void {
+  private keep(list: Told[], told: readonly Told[], cause: unknown): void {
     const error = this.parts.errorOf(cause)
     const now = this.parts.clock.now()
     const again: Told[] = []
@@ -348,7 +345,9 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
 
   private async releaseStrays(): Promise<void> {
     const { store, place, holder } = this.parts
-    await store.release(place, holder, this.held.seqs(), [])
+    const kept = this.held.seqs()
+    await store.release(place, holder, kept, this.held.handedOut())
+    this.held.released(kept)
     this.strays = false
     this.watching.arrived(Infinity)
   }
@@ -361,7 +360,6 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   private async ending(failure: { readonly error: unknown } | undefined): Promise<void> {
     const { store, place, holder, onClosed } = this.parts
     await this.stop()
-    const counted = this.held.seqs()
     this.held.lose(() => true)
     this.others = this.others.filter((each) => {
       if (each.said?.verdict !== 'extend') return true
@@ -378,7 +376,7 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
       each.reject(failure?.error ?? each.unsure ?? each.delivery.lostError())
     }
     // Where it cannot be told, the leases end by themselves.
-    await this.within(store.release(place, holder, [], counted))
+    await this.within(store.release(place, holder, [], this.held.handedOut()))
     await this.within(onClosed())
     this.watching.arrived(Infinity)
     if (failure === undefined) this.end.resolve()

@@ -4,8 +4,10 @@ import type { Clock, Timer } from '../../../core/clock.ts'
 import type { CallContext } from '../../../core/context.ts'
 import type { SendResult } from '../../../core/contracts/transport.ts'
 import type { ChannelAddress, Envelope } from '../../../core/message.ts'
+import { endsWithin } from '../../../core/patience.ts'
 import { createError, withFields } from '../../../errors/classes.ts'
 import { type Code, classify, type FairleadError } from '../../../errors/index.ts'
+import { refusesData } from './refusal.ts'
 import type { MessageStore } from './store.ts'
 
 /** What a sender is made of. */
@@ -38,6 +40,7 @@ interface Batch {
 const ACCEPTED: SendResult = Object.freeze({ status: 'accepted' })
 const MOST_MESSAGES = 1_000
 const MOST_BYTES = 8 * 1_048_576
+const CLOSE_WITHIN_MS = 5_000
 
 /** The sends of one process to one channel. */
 export class Sender {
@@ -47,6 +50,7 @@ export class Sender {
   private starting = false
   private notifiedAt = -Infinity
   private trailing: Timer | undefined
+  private closed = false
 
   constructor(parts: SenderParts) {
     this.parts = parts
@@ -96,9 +100,17 @@ export class Sender {
     })
   }
 
-  /** Lets what was accepted end, as long as its callers wait for it. Further sends must not come. */
+  /** Lets what was accepted end, for 5 seconds; then all are answered with `SHUTDOWN`, and nothing leaves any more. Further sends must not come. */
   async close(): Promise<void> {
     if (this.trailing !== undefined) this.ring()
+    await endsWithin(this.drained(), CLOSE_WITHIN_MS, this.parts.clock)
+    this.closed = true
+    if (this.trailing !== undefined) this.parts.clock.clearTimer(this.trailing)
+    const calls = [...(this.current?.calls ?? []), ...this.waiting.splice(0)]
+    for (const call of calls) call.giveUp('SHUTDOWN', undefined)
+  }
+
+  private async drained(): Promise<void> {
     while (this.current !== undefined || this.waiting.length > 0)
       await new Promise<void>((resolve) => {
         this.onIdle = resolve
@@ -109,7 +121,7 @@ export class Sender {
 
   private next(): void {
     this.starting = false
-    if (this.current !== undefined) return
+    if (this.current !== undefined || this.closed) return
     const calls = this.take()
     if (calls.length === 0) {
       this.onIdle()
@@ -140,6 +152,22 @@ export class Sender {
   }
 
   private async run({ calls }: Batch): Promise<void> {
+    const result = await this.put(calls)
+    // What the tables refuse of one call is no fault of the others.
+    if (calls.length > 1 && result.status === 'failed' && refusesData(result.error)) {
+      const left = calls.filter(({ state }) => state !== 'answered')
+      for (const call of left) call.state = 'waiting'
+      for (const call of left) {
+        // A call that was given up meanwhile must not leave, nor any once this is closed.
+        if (isAnswered(call)) continue
+        call.state = 'sent'
+        call.answer(await this.put([call]))
+      }
+    } else for (const call of calls) call.answer(result)
+  }
+
+  // One statement.
+  private async put(calls: readonly Call[]): Promise<SendResult> {
     const { store, channel, onSent, clock, notifyEveryMs } = this.parts
     const envelopes = calls.length === 1 ? (calls[0] as Call).envelopes : calls.flatMap((call) => call.envelopes)
     const notify = notifyEveryMs !== undefined && clock.now() - this.notifiedAt >= notifyEveryMs
@@ -157,11 +185,11 @@ export class Sender {
     } catch (error) {
       result = { status: 'failed', error: this.parts.errorOf(error) }
     }
-    if (result === ACCEPTED) {
+    if (result === ACCEPTED && !this.closed) {
       onSent(channel, envelopes.length)
       if (!notify) this.notifyLater()
     }
-    for (const call of calls) call.answer(result)
+    return result
   }
 
   // What waits for an answer that nobody wants any more (a connection fell silent) holds nobody up.
@@ -200,6 +228,11 @@ export class Sender {
     // A FairleadError as the reason of an abort says itself what it is.
     return withFields(classify(cause, { aborted: { reason: cause } }), known)
   }
+}
+
+// It may change while another is on its way.
+function isAnswered({ state }: Call): boolean {
+  return state === 'answered'
 }
 
 function nothing(): void {}

@@ -41,8 +41,14 @@ as $fairlead$
 declare
   v_count int;
   v_channel int;
+  v_class int;
 begin
-  select p.channel into v_channel from @schema@.place p where p.id = p_place;
+  select p.channel, c.tableoid::int into v_channel, v_class from @schema@.place p join @schema@.channel c on c.id = p.channel where p.id = p_place;
+  if v_channel is null then return 0; end if;
+  -- The place stays, and so do the messages that are there still (message_tidy).
+  perform pg_advisory_xact_lock_shared(v_class, v_channel);
+  perform pg_advisory_xact_lock_shared(v_class, -v_channel);
+  if not exists (select from @schema@.place p where p.id = p_place) then return 0; end if;
   with gone as (
     delete from @schema@.dead d where d.place = p_place and (p_ids is null or d.id = any(p_ids)) returning d.*
   ), back as (

@@ -29,6 +29,7 @@ end $fairlead$;
 
 -- Where a receiver takes from. Makes a new group, a live subscription (p_live, with p_group as its name) or a private channel (p_temporary).
 -- Nothing is sent to the channel while the group is made, so that it has all from where it starts. The state says why there is none.
+-- Nor is anything purged: of the rows that refer to old messages nobody else knows yet. Ids are above 0: the negative one is that lock.
 create function @schema@.message_join(
   p_kind text, p_name text, p_group text, p_live boolean, p_temporary boolean, p_from text, p_value float8, p_position bigint
 ) returns table (state text, place int, channel int, wake text, first text) language plpgsql
@@ -53,6 +54,7 @@ begin
   select p.id into v_place from @schema@.place p where p.channel = v_channel and p.name = p_group;
   if v_place is null then
     perform pg_advisory_xact_lock(v_class, v_channel);
+    perform pg_advisory_xact_lock_shared(v_class, -v_channel);
     select p.id into v_place from @schema@.place p where p.channel = v_channel and p.name = p_group;
   end if;
   if v_place is null then
@@ -65,7 +67,7 @@ begin
     if p_from <> 'latest' then
       with those as (
         select m.seq, m.priority, hashtextextended(m.key, 0) as key,
-          case when m.not_before is not null then to_timestamp(m.not_before / 1000.0) end as due
+          case when m.not_before is not null then to_timestamp(greatest(m.not_before, 0) / 1000.0) end as due
         from @schema@.message m
         where m.channel = v_channel and m.kept
           and case p_from when 'earliest' then true when 'time' then m.sent_at >= to_timestamp(p_value / 1000.0) else m.seq > p_position end
@@ -127,6 +129,8 @@ begin
     perform @schema@.message_leave(v_place);
   end loop;
   for v_channel in select c.id, c.retention from @schema@.channel c where c.kind = 'topic' loop
+    -- A group that is being made, or a redrive, is about to refer to old ones: the next round takes them. Sends hold nothing up.
+    continue when not pg_try_advisory_xact_lock(v_class, -v_channel.id);
     with first as (
       select m.seq, m.priority, m.sent_at from @schema@.message m where m.channel = v_channel.id and m.kept order by m.seq limit p_limit
     ), over as (

@@ -6,6 +6,7 @@ as $fairlead$ select 'fairlead/' || c.tableoid || '/' || c.id from @schema@.chan
 
 -- Sends one batch. Answers how many places get it; null where there is no such channel.
 -- The shared lock keeps a new group from being made in the middle: it sees all of the batch or stands before it.
+-- An instant before 1970 is one that is past: the earliest ones of a sender are none of a timestamptz.
 create function @schema@.message_send(
   p_kind text, p_name text, p_ids text[], p_keys text[], p_priorities int[], p_not_before bigint[], p_expires bigint[],
   p_attributes text[], p_headers text[], p_ends int[], p_bodies bytea, p_notify boolean
@@ -34,12 +35,12 @@ begin
     insert into @schema@.ready (place, priority, seq, key, attempts)
     select p.id, s.priority, s.seq, hashtextextended(s.key, 0), 0
     from sent s cross join unnest(v_places) p(id)
-    where s.not_before is null or to_timestamp(s.not_before / 1000.0) <= clock_timestamp()
+    where s.not_before is null or to_timestamp(greatest(s.not_before, 0) / 1000.0) <= clock_timestamp()
   )
   insert into @schema@.taken (place, seq, priority, key, attempts, holder, until, blocks)
-  select p.id, s.seq, s.priority, hashtextextended(s.key, 0), 0, null, to_timestamp(s.not_before / 1000.0), false
+  select p.id, s.seq, s.priority, hashtextextended(s.key, 0), 0, null, to_timestamp(greatest(s.not_before, 0) / 1000.0), false
   from sent s cross join unnest(v_places) p(id)
-  where s.not_before is not null and to_timestamp(s.not_before / 1000.0) > clock_timestamp();
+  where s.not_before is not null and to_timestamp(greatest(s.not_before, 0) / 1000.0) > clock_timestamp();
   if p_notify then perform pg_notify(@schema@.message_wake(v_channel), ''); end if;
   return cardinality(v_places);
 end $fairlead$;
@@ -148,6 +149,8 @@ begin
   ), held as (
     insert into @schema@.taken (place, seq, priority, key, attempts, holder, until, blocks)
     select p_place, n.seq, n.priority, n.key, n.attempts, p_holder, v_now + p_lease_ms * interval '1 ms', false from next n
+    -- A row whose message is gone, however that came about, would be held and given back for ever.
+    where exists (select from @schema@.message m where m.seq = n.seq)
   )
   select n.seq, n.attempts, null::bigint[], null::float8, n.priority, m.not_before, m.expires_at, m.id, m.key, m.attributes, m.headers, m.body
   from next n join @schema@.message m on m.seq = n.seq
@@ -211,7 +214,7 @@ begin
   return query select s.seq from unnest(p_seqs) s(seq) except select f.seq from unnest(v_found) f(seq);
 end $fairlead$;
 
--- Gives back what a receiver holds but p_keep. What it never handed on (not in p_counted) does not count as handed out.
+-- Gives back what a receiver holds but p_keep. What its sink never got (not in p_counted) does not count as handed out.
 create function @schema@.message_release(p_place int, p_holder uuid, p_keep bigint[], p_counted bigint[]) returns int language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $fairlead$
