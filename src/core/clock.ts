@@ -19,14 +19,15 @@ export interface Clock {
 /** A number from 0 to less than 1. */
 export type Random = () => number
 
-const LONGEST = 2 ** 31 - 1
+/** The longest timer of Node, 24.8 days: so the longest duration and the longest delay of fairlead as well. */
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1
 
 /** Real time. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   // Node runs a longer timer at once. None of ours may be longer (options are checked), but a sum could be.
-  setTimer: (callback, ms, arg) => setTimeout(callback, ms < LONGEST ? ms : LONGEST, arg),
+  setTimer: (callback, ms, arg) => setTimeout(callback, ms < LONGEST_TIMER_MS ? ms : LONGEST_TIMER_MS, arg),
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
   unref: (timer) => {
     ;(timer as NodeJS.Timeout).unref()

@@ -1,7 +1,6 @@
 // Options are checked once, when a thing is built; each complaint names the option and the fix.
 import { createError } from '../errors/classes.ts'
-
-const LONGEST = 2 ** 31 - 1
+import { LONGEST_TIMER_MS } from './clock.ts'
 
 /** The error for an option that makes no sense. */
 export function invalidOption(option: string, value: unknown, fix: string): Error {
@@ -16,8 +15,8 @@ export function durationOption(
   least: number = Number.MIN_VALUE,
 ): number {
   if (value === undefined) return fallback
-  if (typeof value !== 'number' || !(value >= least && value <= LONGEST))
-    throw invalidOption(option, value, `give milliseconds ${least <= 0 ? 'from 0' : 'above 0'} to ${LONGEST}`)
+  if (typeof value !== 'number' || !(value >= least && value <= LONGEST_TIMER_MS))
+    throw invalidOption(option, value, `give milliseconds ${least <= 0 ? 'from 0' : 'above 0'} to ${LONGEST_TIMER_MS}`)
   return value
 }
 

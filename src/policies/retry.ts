@@ -1,4 +1,5 @@
 // Tries again what may be tried again: only what is transient and surely harmless, within budget and deadline.
+import { LONGEST_TIMER_MS } from '../core/clock.ts'
 import type { CallContext } from '../core/context.ts'
 import { type Describable, describedBy, type LayerDescription, type Subject } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer } from '../core/handler.ts'
@@ -170,8 +171,6 @@ function asError(error: unknown, { idempotent, service, operation, attempt, abor
 
 // Real timers strike up to a millisecond early: with less than that left there is no attempt worth its budget.
 const LEAST_MS = 1
-// A longer wait cannot be kept by one timer, and shortening it would break the peer's wish.
-const LONGEST = 2 ** 31 - 1
 
 /** How long to wait before the next attempt, or why there is none. `final` is no news: the error itself says so. */
 function decide(
@@ -186,7 +185,8 @@ function decide(
   if (rules.when !== undefined && !rules.when(error)) return 'final'
   const step = Math.min(rules.backoffMs * 2 ** Math.min(made - 1, 30), rules.maxBackoffMs)
   const delayMs = Math.max(step * rules.seen.random(), error.retryAfterMs ?? 0)
-  if (delayMs > LONGEST || delayMs + LEAST_MS >= context.deadline.remainingMs()) return 'DEADLINE'
+  // A longer wait cannot be kept by one timer, and shortening it would break the peer's wish.
+  if (delayMs > LONGEST_TIMER_MS || delayMs + LEAST_MS >= context.deadline.remainingMs()) return 'DEADLINE'
   if (rules.budget !== undefined && !rules.budget.withdraw()) return 'RETRY_BUDGET_EXHAUSTED'
   return delayMs
 }

@@ -1,5 +1,5 @@
 // Time that stands still until a test moves it: what waits for five seconds is tested in none, and always in the same order.
-import type { Clock } from '../core/clock.ts'
+import { type Clock, LONGEST_TIMER_MS } from '../core/clock.ts'
 
 /** Where a fake clock begins. */
 export interface FakeClockOptions {
@@ -36,8 +36,6 @@ interface FakeTimer {
   keepsUp: boolean
 }
 
-// As the real clock: Node would run a longer timer at once.
-const LONGEST = 2 ** 31 - 1
 const FIRST_OF_2026 = 1_767_225_600_000
 const MOST = 1_000_000
 const before = (a: FakeTimer, b: FakeTimer): boolean => a.due < b.due || (a.due === b.due && a.order < b.order)
@@ -69,7 +67,7 @@ export function fakeClock(options: FakeClockOptions = {}): FakeClock {
     setTimer(callback, ms, arg) {
       if (typeof ms !== 'number' || Number.isNaN(ms)) throw new RangeError(`a timer of ${String(ms)} ms: give a number`)
       const timer: FakeTimer = {
-        due: now + Math.min(Math.max(ms, 0), LONGEST),
+        due: now + Math.min(Math.max(ms, 0), LONGEST_TIMER_MS),
         order: order++,
         fire: () => callback(arg),
         state: 'set',

@@ -18,7 +18,7 @@ export interface ToxicProxy extends ServerAddress {
   remove(): Promise<void>
 }
 
-const control = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
   const api = server('toxiproxy')
   if (api === undefined) throw new Error('Toxiproxy is not up')
   const init = body === undefined ? { method } : { method, body: JSON.stringify(body) }
@@ -28,7 +28,13 @@ const control = async (method: string, path: string, body?: unknown): Promise<un
   return text === '' ? undefined : JSON.parse(text)
 }
 
-const freePort = async (): Promise<number> => {
+/** Says something to the Toxiproxy that is up. */
+export const control = async (method: string, path: string, body?: unknown): Promise<void> => {
+  await ask(method, path, body)
+}
+
+/** A port that nobody listens on. */
+export const freePort = async (): Promise<number> => {
   const probe = createServer()
   await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready))
   const { port } = probe.address() as AddressInfo
@@ -53,7 +59,7 @@ export const proxyTo = async (upstream: ServerAddress): Promise<ToxicProxy> => {
       await control('POST', `${path}/toxics`, { type, stream, attributes })
     },
     async mend() {
-      for (const { name: toxic } of (await control('GET', `${path}/toxics`)) as readonly { name: string }[])
+      for (const { name: toxic } of (await ask('GET', `${path}/toxics`)) as readonly { name: string }[])
         await control('DELETE', `${path}/toxics/${toxic}`)
       await control('POST', path, { enabled: true })
     },

@@ -1,4 +1,5 @@
 // An event that was handed out, and the right to settle it: for as long as its member reads for the group.
+import { LONGEST_TIMER_MS } from '../../core/clock.ts'
 import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
 import { invalidOption } from '../../core/options.ts'
@@ -7,9 +8,6 @@ import { classify } from '../../errors/classify.ts'
 import { Listeners } from './listeners.ts'
 import type { Slot } from './window.ts'
 import type { FeedEntry } from './wire.ts'
-
-/** The longest delay: that of the longest timer of Node, 24.8 days. */
-export const MAX_DELAY_MS: number = 2 ** 31 - 1
 
 /** Takes a message that is given up: after it has resolved, the message is settled. */
 export type DeadPlace = (envelope: Envelope, reason: string) => Promise<void>
@@ -106,8 +104,8 @@ export class FeedDelivery implements Delivery {
     if (verdict === 'dead') return this.owner.dead === undefined ? this.noPlace() : undefined
     if (verdict !== 'retry') return invalidOption('verdict', verdict, "give 'ack', 'retry' or 'dead'")
     const delayMs = options?.delayMs
-    if (delayMs === undefined || (delayMs >= 0 && delayMs <= MAX_DELAY_MS)) return undefined
-    return invalidOption('delayMs', delayMs, `give milliseconds from 0 to ${MAX_DELAY_MS}`)
+    if (delayMs === undefined || (delayMs >= 0 && delayMs <= LONGEST_TIMER_MS)) return undefined
+    return invalidOption('delayMs', delayMs, `give milliseconds from 0 to ${LONGEST_TIMER_MS}`)
   }
 
   private noPlace(): Error {

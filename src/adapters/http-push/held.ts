@@ -1,6 +1,7 @@
 // One message at a receiver: waiting for credit, handed out, settled, or lost.
 import type { ChannelPlace, Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
+import { tellEach } from '../../core/settle.ts'
 import { createError } from '../../errors/classes.ts'
 import type { Gathering } from './request.ts'
 
@@ -84,13 +85,7 @@ export class Held implements Delivery {
     this.place.freed(this)
     const listeners = [...this.#listeners]
     this.#listeners.clear()
-    for (const listener of listeners) {
-      try {
-        listener()
-      } catch {
-        // One listener's fault must not keep the loss from the others.
-      }
-    }
+    tellEach(listeners)
   }
 
   async #told(): Promise<void> {

@@ -1,13 +1,11 @@
 // A message that was handed out, and the right to settle it.
-
+import { LONGEST_TIMER_MS } from '../../core/clock.ts'
 import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
 import { invalidOption } from '../../core/options.ts'
+import { tellEach, wrongVerdict } from '../../core/settle.ts'
 import { createError } from '../../errors/classes.ts'
 import type { Entry } from './entry.ts'
-
-/** The longest delay: that of the longest timer of Node, 24.8 days. */
-export const MAX_DELAY_MS: number = 2 ** 31 - 1
 
 /** Whoever handed it out. */
 export interface DeliveryOwner {
@@ -73,7 +71,7 @@ export class MemoryDelivery implements Delivery {
     if (this.state === 'settled') return DONE
     if (this.state === 'lost') return Promise.reject(this.lostError())
     if (verdict !== 'ack') {
-      const problem = wrong(verdict, options)
+      const problem = wrongVerdict(verdict, options)
       if (problem !== undefined) return Promise.reject(problem)
     }
     this.state = 'settled'
@@ -85,8 +83,8 @@ export class MemoryDelivery implements Delivery {
   extend(ms: number): Promise<void> {
     if (this.state === 'settled') return DONE
     if (this.state === 'lost') return Promise.reject(this.lostError())
-    if (!(ms > 0 && ms <= MAX_DELAY_MS))
-      return Promise.reject(invalidOption('ms', ms, `give milliseconds above 0 to ${MAX_DELAY_MS}`))
+    if (!(ms > 0 && ms <= LONGEST_TIMER_MS))
+      return Promise.reject(invalidOption('ms', ms, `give milliseconds above 0 to ${LONGEST_TIMER_MS}`))
     this.owner.extended(this, ms)
     return DONE
   }
@@ -99,32 +97,13 @@ export class MemoryDelivery implements Delivery {
   tellLost(): void {
     const { listeners } = this
     this.listeners = undefined
-    if (listeners === undefined) return
-    for (const listener of listeners) {
-      try {
-        listener()
-      } catch {
-        // One listener's fault must not keep it from the others.
-      }
-    }
+    if (listeners !== undefined) tellEach(listeners)
   }
 
   private lostError(): Error {
     const { name, channel } = this.owner
     return createError({ code: 'LEASE_LOST', transport: name, channel, details: { id: this.envelope.id } })
   }
-}
-
-function wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
-  if (verdict === 'dead') return undefined
-  if (verdict !== 'retry') return invalidOption('verdict', verdict, "give 'ack', 'retry' or 'dead'")
-  const delayMs = options?.delayMs
-  if (delayMs === undefined || (delayMs >= 0 && delayMs <= MAX_DELAY_MS)) return undefined
-  if (!(delayMs > MAX_DELAY_MS)) return invalidOption('delayMs', delayMs, 'give milliseconds from 0')
-  return createError({
-    code: 'CAPABILITY_MISSING',
-    message: `a delay of ${delayMs} ms is asked for; the longest is ${MAX_DELAY_MS} ms`,
-  })
 }
 
 function nothing(): void {}

@@ -1,6 +1,6 @@
 // What the memory transport promises, as data.
+import { LONGEST_TIMER_MS } from '../../core/clock.ts'
 import type { TransportCapabilities } from '../../core/contracts/transport.ts'
-import { MAX_DELAY_MS } from './delivery.ts'
 
 /** The promises of a memory transport with default options. Those that options change are changed in the transport's own `capabilities`. */
 export const memoryCapabilities: TransportCapabilities = Object.freeze({
@@ -14,7 +14,7 @@ export const memoryCapabilities: TransportCapabilities = Object.freeze({
   dedupeWindowMs: 0,
   redeliveryCount: 'broker',
   delay: 'native',
-  maxDelayMs: MAX_DELAY_MS,
+  maxDelayMs: LONGEST_TIMER_MS,
   extend: true,
   nack: 'either',
   priority: true,

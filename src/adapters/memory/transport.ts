@@ -1,4 +1,5 @@
 // The memory transport: the first implementation of the contract, and the one that tests of services run on.
+import { LONGEST_TIMER_MS } from '../../core/clock.ts'
 import type { CallContext } from '../../core/context.ts'
 import type {
   Backlog,
@@ -19,7 +20,6 @@ import { createError } from '../../errors/classes.ts'
 import type { Code } from '../../errors/codes.ts'
 import { BrokerState, type MemoryBroker } from './broker.ts'
 import { Queue } from './channels.ts'
-import { MAX_DELAY_MS } from './delivery.ts'
 import { memoryCapabilities } from './memory-capabilities.ts'
 import type { Place } from './place.ts'
 import { MemoryReceiver } from './receiver.ts'
@@ -159,12 +159,12 @@ class MemoryTransport implements MessageTransport {
     const { maxPayloadBytes } = this.capabilities
     if (envelopeBytes(envelope) > maxPayloadBytes)
       return failed(this.error('PAYLOAD_TOO_LARGE', channel, `the limit is ${maxPayloadBytes} bytes`))
-    if (envelope.notBefore !== undefined && envelope.notBefore - wallNow > MAX_DELAY_MS)
+    if (envelope.notBefore !== undefined && envelope.notBefore - wallNow > LONGEST_TIMER_MS)
       return failed(
         this.error(
           'CAPABILITY_MISSING',
           channel,
-          `notBefore is further away than ${MAX_DELAY_MS} ms, the longest delay`,
+          `notBefore is further away than ${LONGEST_TIMER_MS} ms, the longest delay`,
         ),
       )
     const verdict = target.accept(envelope, now, wallNow)

@@ -13,22 +13,8 @@ import type { SendResult } from '../../../src/core/contracts/transport.ts'
 import { deadlineIn } from '../../../src/core/deadline.ts'
 import type { Envelope } from '../../../src/core/message.ts'
 import type { FairleadError } from '../../../src/errors/index.ts'
-import { server as serverAt } from '../../services/servers.ts'
+import { control, freePort } from '../../services/toxiproxy.ts'
 
-const api = serverAt('toxiproxy')
-const control = async (method: string, path: string, body?: unknown): Promise<void> => {
-  if (api === undefined) throw new Error('Toxiproxy is not up')
-  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) }
-  const response = await fetch(`http://${api.host}:${api.port}${path}`, init)
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
-}
-const freePort = async (): Promise<number> => {
-  const probe = createServer()
-  await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready))
-  const { port } = probe.address() as AddressInfo
-  await new Promise((closed) => probe.close(closed))
-  return port
-}
 const mails = { kind: 'queue', name: 'mails' } as const
 const message = (id: string): Envelope => ({
   id,

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { type HttpTransport, httpTransport } from '../../../src/adapters/http/index.ts'
 import type { FairleadError } from '../../../src/errors/index.ts'
 import { createProxy, createServerAdapter, defineContract } from '../../../src/rpi/index.ts'
-import { server as serverAt } from '../../services/servers.ts'
+import { control, freePort } from '../../services/toxiproxy.ts'
 
 const Shop = defineContract('shop', {
   look: {
@@ -21,21 +21,6 @@ const Shop = defineContract('shop', {
     output: z.object({ sold: z.string() }),
   },
 })
-
-const api = serverAt('toxiproxy')
-const control = async (method: string, path: string, body?: unknown): Promise<void> => {
-  if (api === undefined) throw new Error('Toxiproxy is not up')
-  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) }
-  const response = await fetch(`http://${api.host}:${api.port}${path}`, init)
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
-}
-const freePort = async (): Promise<number> => {
-  const probe = createServer()
-  await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready))
-  const { port } = probe.address() as AddressInfo
-  await new Promise((closed) => probe.close(closed))
-  return port
-}
 
 describe('calls through a troubled network', () => {
   const name = `shop-${process.pid}`

@@ -1,9 +1,10 @@
 // A message that was handed out, and the right to settle it: a lease by the database's clock, watched on ours.
+import { LONGEST_TIMER_MS } from '../../../core/clock.ts'
 import type { Delivery, SettleOptions, SettleVerdict } from '../../../core/contracts/transport.ts'
 import type { Envelope } from '../../../core/message.ts'
 import { invalidOption } from '../../../core/options.ts'
+import { tellEach, wrongVerdict } from '../../../core/settle.ts'
 import { createError } from '../../../errors/classes.ts'
-import { MAX_DELAY_MS } from './postgres-capabilities.ts'
 
 /** Whoever handed it out. */
 export interface DeliveryOwner {
@@ -66,7 +67,7 @@ export class PgDelivery implements Delivery {
     if (this.settling !== undefined) return this.settling
     if (this.state === 'lost') return Promise.reject(this.lostError())
     if (verdict !== 'ack') {
-      const problem = wrong(verdict, options)
+      const problem = wrongVerdict(verdict, options)
       if (problem !== undefined) return Promise.reject(problem)
     }
     this.state = 'settling'
@@ -77,8 +78,8 @@ export class PgDelivery implements Delivery {
   extend(ms: number): Promise<void> {
     if (this.state === 'lost') return Promise.reject(this.lostError())
     if (this.state !== 'held') return Promise.resolve()
-    if (!(ms > 0 && ms <= MAX_DELAY_MS))
-      return Promise.reject(invalidOption('ms', ms, `give milliseconds above 0 to ${MAX_DELAY_MS}`))
+    if (!(ms > 0 && ms <= LONGEST_TIMER_MS))
+      return Promise.reject(invalidOption('ms', ms, `give milliseconds above 0 to ${LONGEST_TIMER_MS}`))
     return this.owner.extended(this, ms)
   }
 
@@ -96,31 +97,13 @@ export class PgDelivery implements Delivery {
   tellLost(): void {
     const { listeners } = this
     this.listeners = undefined
-    for (const listener of listeners ?? []) {
-      try {
-        listener()
-      } catch {
-        // One listener's fault must not keep it from the others.
-      }
-    }
+    if (listeners !== undefined) tellEach(listeners)
   }
 
   lostError(): Error {
     const { name, channel } = this.owner
     return createError({ code: 'LEASE_LOST', transport: name, channel, details: { id: this.envelope.id } })
   }
-}
-
-function wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
-  if (verdict === 'dead') return undefined
-  if (verdict !== 'retry') return invalidOption('verdict', verdict, "give 'ack', 'retry' or 'dead'")
-  const delayMs = options?.delayMs
-  if (delayMs === undefined || (delayMs >= 0 && delayMs <= MAX_DELAY_MS)) return undefined
-  if (!(delayMs > MAX_DELAY_MS)) return invalidOption('delayMs', delayMs, 'give milliseconds from 0')
-  return createError({
-    code: 'CAPABILITY_MISSING',
-    message: `a delay of ${delayMs} ms is asked for; the longest is ${MAX_DELAY_MS} ms`,
-  })
 }
 
 function nothing(): void {}

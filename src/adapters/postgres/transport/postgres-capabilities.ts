@@ -1,8 +1,6 @@
 // What the PostgreSQL transport promises, as data.
+import { LONGEST_TIMER_MS } from '../../../core/clock.ts'
 import type { TransportCapabilities } from '../../../core/contracts/transport.ts'
-
-/** The longest delay: that of the longest timer of Node, 24.8 days, as everywhere in fairlead. */
-export const MAX_DELAY_MS: number = 2 ** 31 - 1
 
 /** The promises of a PostgreSQL transport with default options. Those that options change are changed in the transport's own `capabilities`. */
 export const postgresCapabilities: TransportCapabilities = Object.freeze({
@@ -16,7 +14,7 @@ export const postgresCapabilities: TransportCapabilities = Object.freeze({
   dedupeWindowMs: 0,
   redeliveryCount: 'broker',
   delay: 'native',
-  maxDelayMs: MAX_DELAY_MS,
+  maxDelayMs: LONGEST_TIMER_MS,
   extend: true,
   nack: 'either',
   priority: true,

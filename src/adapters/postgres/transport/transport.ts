@@ -1,6 +1,6 @@
 // The PostgreSQL transport: queues and topics in tables, for services that have the database already.
 import { detached } from '../../../core/async-context.ts'
-import { type Clock, type Random, systemClock, systemRandom } from '../../../core/clock.ts'
+import { type Clock, LONGEST_TIMER_MS, type Random, systemClock, systemRandom } from '../../../core/clock.ts'
 import type { CallContext } from '../../../core/context.ts'
 import type {
   Backlog,
@@ -26,7 +26,7 @@ import { checkMigrations } from '../migrate.ts'
 import { DEFAULT_SCHEMA, identifier } from '../names.ts'
 import { notMigrated } from '../not-migrated.ts'
 import { OPTIONS, type PostgresTransportOptions } from './options.ts'
-import { MAX_DELAY_MS, postgresCapabilities } from './postgres-capabilities.ts'
+import { postgresCapabilities } from './postgres-capabilities.ts'
 import { LANE, PgReceiver } from './receiver.ts'
 import { unstorable } from './rows.ts'
 import { Sender } from './sender.ts'
@@ -288,11 +288,11 @@ class PostgresTransport implements MessageTransport {
       return this.error('PAYLOAD_TOO_LARGE', channel, `the limit is ${maxPayloadBytes} bytes`)
     const reason = unstorable(envelope)
     if (reason !== undefined) return this.error('INVALID_INPUT', channel, reason)
-    if (envelope.notBefore !== undefined && envelope.notBefore - this.clock.wallNow() > MAX_DELAY_MS)
+    if (envelope.notBefore !== undefined && envelope.notBefore - this.clock.wallNow() > LONGEST_TIMER_MS)
       return this.error(
         'CAPABILITY_MISSING',
         channel,
-        `notBefore is further away than ${MAX_DELAY_MS} ms, the longest delay`,
+        `notBefore is further away than ${LONGEST_TIMER_MS} ms, the longest delay`,
       )
     return undefined
   }

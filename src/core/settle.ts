@@ -1,0 +1,29 @@
+// What every delivery does alike: refuses a verdict that makes no sense, and tells that a right is lost.
+import { createError } from '../errors/classes.ts'
+import { LONGEST_TIMER_MS } from './clock.ts'
+import type { SettleOptions, SettleVerdict } from './contracts/transport.ts'
+import { invalidOption } from './options.ts'
+
+/** What is wrong with a verdict, for transports whose longest delay is that of a timer; undefined: nothing. */
+export function wrongVerdict(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
+  if (verdict === 'dead') return undefined
+  if (verdict !== 'retry') return invalidOption('verdict', verdict, "give 'ack', 'retry' or 'dead'")
+  const delayMs = options?.delayMs
+  if (delayMs === undefined || (delayMs >= 0 && delayMs <= LONGEST_TIMER_MS)) return undefined
+  if (!(delayMs > LONGEST_TIMER_MS)) return invalidOption('delayMs', delayMs, 'give milliseconds from 0')
+  return createError({
+    code: 'CAPABILITY_MISSING',
+    message: `a delay of ${delayMs} ms is asked for; the longest is ${LONGEST_TIMER_MS} ms`,
+  })
+}
+
+/** Calls them all: one listener's fault must not keep it from the others. */
+export function tellEach(listeners: Iterable<() => void>): void {
+  for (const listener of listeners) {
+    try {
+      listener()
+    } catch {
+      // The right is lost all the same.
+    }
+  }
+}
