@@ -8,6 +8,8 @@ export interface Inherited {
   /** Headers that travel on: trace context, baggage. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly signal?: AbortSignal | undefined
+  /** The message that is being handled: what is published meanwhile was caused by it. */
+  readonly cause?: { readonly id: string; readonly correlationId?: string | undefined } | undefined
 }
 
 const STORE = Symbol.for('fairlead.inherited')
@@ -34,7 +36,7 @@ export function withInherited<T>(what: Inherited, work: () => T): T {
       : (what.deadline ?? outer.deadline)
   const headers = outer.headers === undefined ? what.headers : { ...outer.headers, ...what.headers }
   const signal = either(outer.signal, what.signal)
-  return storage().run({ deadline, headers, signal }, work)
+  return storage().run({ deadline, headers, signal, cause: what.cause ?? outer.cause }, work)
 }
 
 function either(outer: AbortSignal | undefined, own: AbortSignal | undefined): AbortSignal | undefined {

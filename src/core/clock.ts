@@ -9,6 +9,8 @@ export interface Clock {
   now(): number
   /** Milliseconds since 1970: for dates that leave the process, never for measuring. */
   wallNow(): number
+  /** Milliseconds on the scale that all processes of this machine share until it is started again, and that no setting of the date moves. Absent: as `now`. */
+  machineNow?(): number
   /** Calls back once after `ms`, with `arg`, so that no closure is needed. Keeps the process up. */
   setTimer<A>(callback: (arg: A) => void, ms: number, arg: A): Timer
   clearTimer(timer: Timer): void
@@ -26,6 +28,7 @@ export const LONGEST_TIMER_MS: number = 2 ** 31 - 1
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
+  machineNow: () => Number(process.hrtime.bigint()) / 1e6,
   // Node runs a longer timer at once. None of ours may be longer (options are checked), but a sum could be.
   setTimer: (callback, ms, arg) => setTimeout(callback, ms < LONGEST_TIMER_MS ? ms : LONGEST_TIMER_MS, arg),
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),

@@ -16,7 +16,23 @@ export function durationOption(
 ): number {
   if (value === undefined) return fallback
   if (typeof value !== 'number' || !(value >= least && value <= LONGEST_TIMER_MS))
-    throw invalidOption(option, value, `give milliseconds ${least <= 0 ? 'from 0' : 'above 0'} to ${LONGEST_TIMER_MS}`)
+    throw invalidOption(option, value, `give milliseconds ${from(least)} to ${LONGEST_TIMER_MS}`)
+  return value
+}
+
+function from(least: number): string {
+  if (least <= 0) return 'from 0'
+  return least === Number.MIN_VALUE ? 'above 0' : `from ${least}`
+}
+
+// A century: what an interval of any database holds.
+const LONGEST_AGE_MS = 3_155_760_000_000
+
+/** An age or a retention in milliseconds, from `least`. No timer is set for so long, so that it may be months. */
+export function ageOption(option: string, value: number | undefined, fallback: number = 0, least: number = 0): number {
+  if (value === undefined) return fallback
+  if (typeof value !== 'number' || !(value >= least && value <= LONGEST_AGE_MS))
+    throw invalidOption(option, value, `give milliseconds from ${least} to ${LONGEST_AGE_MS}`)
   return value
 }
 

@@ -55,6 +55,7 @@ export type Code =
   | 'SHUTDOWN' | 'SELF_EXHAUSTED' | 'STREAM_REFUSED' | 'CANCELLED' | 'INVALID_INPUT' | 'INVALID_OPTIONS'
   | 'UNROUTABLE' | 'CHANNEL_NOT_FOUND' | 'POSITION_EXPIRED' | 'TRANSACTION_CONFLICT' | 'MESSAGE_INVALID'
   | 'MESSAGE_UNHANDLED' | 'MESSAGE_UNDECODABLE' | 'LEASE_LOST' | 'CAPABILITY_MISSING' | 'INCOMPATIBLE'
+  | 'TRANSACTION_REQUIRED' | 'IN_PROGRESS' | 'KEY_REUSED'
   | 'INVALID_REQUEST' | 'UNKNOWN_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_REPLAYABLE' | 'PROGRAMMING_ERROR'
 
 // biome-ignore format: a table is read by its rows
@@ -135,6 +136,7 @@ const rows: Readonly<Record<Code, Row>> = {
   DEADLINE_SPENT: ['rejected', 'none', 'permanent', 'neutral', 'The deadline had passed before the call began.', 'The caller upstream has given up: stop working for it.', 504, 'self'],
   SHUTDOWN: ['rejected', 'none', 'permanent', 'neutral', 'This client is closed.', 'Make a new one, or stop calling while you shut down.', 503, 'self'],
   SELF_EXHAUSTED: ['rejected', 'none', 'transient', 'neutral', 'This process has run out of ports, files or buffers.', 'Raise the limits of this process; the peer is not to blame.', 503, 'self'],
+  IN_PROGRESS: ['rejected', 'none', 'transient', 'neutral', 'The same message or request is being worked on now, by another delivery or call.', 'Wait for it to end, then ask again: the answer may be there.', 409, 'self'],
   STREAM_REFUSED: ['rejected', 'none', 'transient', 'neutral', 'The peer refused the HTTP/2 stream unprocessed (RFC 9113 section 8.7).', 'It is safe to send again, even a POST.', 503, 'peer'],
 
   CANCELLED: ['cancelled', 'unknown', 'permanent', 'neutral', 'The caller gave up.', 'The reason of the caller is the cause.', 499],
@@ -144,6 +146,8 @@ const rows: Readonly<Record<Code, Row>> = {
   INVALID_OPTIONS: ['invalid', 'none', 'permanent', 'neutral', 'An option has a value that makes no sense.', 'The message names the option and the fix.', 500],
   CAPABILITY_MISSING: ['invalid', 'none', 'permanent', 'neutral', 'The transport does not promise what is asked of it.', 'The message compares the two; docs/support.md says which transports do.', 501],
   INCOMPATIBLE: ['invalid', 'none', 'permanent', 'neutral', 'A contract or channel breaks what was released.', 'details.changes names each break with its path.', 500],
+  TRANSACTION_REQUIRED: ['invalid', 'none', 'permanent', 'neutral', 'There is no open transaction where one is needed.', 'Give the transaction that is open: `store.transaction(async (tx) => ...)`, or your own between BEGIN and COMMIT.', 500],
+  KEY_REUSED: ['invalid', 'none', 'permanent', 'neutral', 'The idempotency key was used before with another request.', 'A key names one request for good: make a new one for another request.', 422],
   INVALID_REQUEST: ['invalid', 'none', 'permanent', 'neutral', 'The request cannot be sent as it is.', 'Mend method, headers or body.', 400],
   UNKNOWN_OPERATION: ['invalid', 'none', 'permanent', 'neutral', 'The contract has no such operation.', 'Check the name; compare the versions of the contract.', 404],
   PAYLOAD_TOO_LARGE: ['invalid', 'none', 'permanent', 'neutral', 'The payload is larger than the limit; nothing was sent.', 'Send less, or a reference to it.', 413],

@@ -20,7 +20,7 @@ export interface CheckpointLab {
 }
 
 /** One check. */
-interface CheckpointCase {
+export interface CheckpointCase {
   readonly name: string
   /** Throws what is wrong. */
   run(lab: CheckpointLab): Promise<void>
@@ -65,8 +65,8 @@ const toCase = (name: string, work: (desk: Desk) => Promise<void>): CheckpointCa
   },
 })
 
-// All cases. Each uses consumers of its own, so that they may share one database.
-const checkpointCases: readonly CheckpointCase[] = [
+/** All cases. Each uses consumers of its own, so that they may share one database. */
+export const checkpointCases: readonly CheckpointCase[] = [
   toCase('a lane that was never saved has no position', async ({ store, consumer, lease }) => {
     same(await store.load(consumer, 'a'), undefined, 'before it was leased')
     await lease('m', ['a'])

@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from '../../core/clock.ts'
 import type { CheckpointStore, LaneLease } from '../../core/contracts/store.ts'
 import { durationOption, knownOptions } from '../../core/options.ts'
+import { giveBack, isCurrent, isHeldBy, newShare, type Share, shareOut } from '../../core/shares.ts'
 
 /** Options of memory checkpoints. */
 export interface MemoryCheckpointsOptions {
@@ -9,11 +10,7 @@ export interface MemoryCheckpointsOptions {
   readonly clock?: Clock | undefined
 }
 
-interface Lane {
-  epoch: bigint
-  /** Undefined once it was released or given up. */
-  member: string | undefined
-  until: number
+interface Lane extends Share {
   position: string | undefined
 }
 
@@ -40,29 +37,16 @@ class MemoryCheckpoints implements CheckpointStore {
     const now = this.clock.now()
     const until = now + durationOption('forMs', forMs, 0)
     const { members, lanes: known } = this.consumer(consumer)
-    for (const [name, end] of members) if (end <= now) members.delete(name)
-    members.set(member, until)
     const wanted = [...new Set(lanes)].map((name) => ({ name, lane: laneIn(known, name) }))
-    const share = shareOf(member, [...members.keys()], wanted.length)
-    let held = 0
-    for (const { lane } of wanted) {
-      if (lane.member !== member || lane.until <= now) continue
-      if (held === share) lane.member = undefined
-      else {
-        lane.until = until
-        held++
-      }
-    }
-    for (const { lane } of wanted) {
-      if (held === share) break
-      if (lane.member !== undefined && lane.until > now) continue
-      lane.member = member
-      lane.until = until
-      lane.epoch++
-      held++
-    }
+    shareOut(
+      members,
+      wanted.map(({ lane }) => lane),
+      member,
+      now,
+      until,
+    )
     return wanted
-      .filter(({ lane }) => lane.member === member && lane.until > now)
+      .filter(({ lane }) => isHeldBy(lane, member, now))
       .map(({ name, lane }) => ({ lane: name, epoch: lane.epoch, until }))
   }
 
@@ -70,11 +54,7 @@ class MemoryCheckpoints implements CheckpointStore {
     const { lanes, members } = this.consumer(consumer)
     for (const lease of leases) {
       const lane = lanes.get(lease.lane)
-      if (lane === undefined || lane.epoch !== lease.epoch || lane.member === undefined) continue
-      const { member } = lane
-      lane.member = undefined
-      // Who holds nothing more has left, and the others' shares grow.
-      if (![...lanes.values()].some((each) => each.member === member)) members.delete(member)
+      if (lane !== undefined) giveBack(members, lanes.values(), lane, lease.epoch)
     }
   }
 
@@ -84,7 +64,7 @@ class MemoryCheckpoints implements CheckpointStore {
 
   async save(consumer: string, lease: LaneLease, position: string): Promise<boolean> {
     const lane = this.consumers.get(consumer)?.lanes.get(lease.lane)
-    if (lane === undefined || lane.epoch !== lease.epoch || lane.member === undefined) return false
+    if (!isCurrent(lane, lease.epoch)) return false
     lane.position = position
     return true
   }
@@ -113,13 +93,8 @@ export function memoryCheckpoints(options: MemoryCheckpointsOptions = {}): Check
 function laneIn(lanes: Map<string, Lane>, name: string): Lane {
   let lane = lanes.get(name)
   if (lane === undefined) {
-    lane = { epoch: 0n, member: undefined, until: -Infinity, position: undefined }
+    lane = { ...newShare(), position: undefined }
     lanes.set(name, lane)
   }
   return lane
-}
-
-function shareOf(member: string, members: string[], lanes: number): number {
-  const rank = members.sort().indexOf(member)
-  return Math.floor(lanes / members.length) + (rank < lanes % members.length ? 1 : 0)
 }

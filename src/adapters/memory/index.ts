@@ -4,4 +4,7 @@ export { type MemoryCheckpointsOptions, memoryCheckpoints } from './checkpoints.
 export { memoryCapabilities } from './memory-capabilities.ts'
 export * from './rpi.ts'
 export type { MemoryBrokerOptions } from './settings.ts'
+export { type MemoryDatabase, type MemoryDatabaseOptions, memoryDatabase } from './store/database.ts'
+export { type ManualTransaction, type MemoryStore, type MemoryStoreOptions, memoryStore } from './store/store.ts'
+export type { MemoryTx } from './store/transaction.ts'
 export { type MemoryTransportOptions, memoryTransport } from './transport.ts'

@@ -24,7 +24,7 @@ const STILL_TURNS = 40
 const MOST_MOVED_MS = 5_000
 
 /** Makes the ways of waiting for a lab. */
-export function waitingIn(lab: TransportLab): Waiting {
+export function waitingIn(lab: Pick<TransportLab, 'clock' | 'pass' | 'patienceMs' | 'quietMs'>): Waiting {
   const patienceMs = lab.patienceMs ?? (lab.pass === undefined ? 10_000 : 1_000)
   const pass = (ms: number): Promise<void> => (lab.pass === undefined ? sleep(systemClock, ms) : lab.pass(ms))
 
