@@ -1,4 +1,4 @@
-// Says in fairlead's words what went wrong with PostgreSQL, and what the database did: by SQLSTATE where there is one, else by the words of `pg` and PgBouncer.
+// Says in fairlead's words what went wrong with PostgreSQL, and what the database did: by SQLSTATE where there is one, else by the words of the driver and of PgBouncer.
 import {
   CODES,
   type Code,
@@ -11,6 +11,7 @@ import {
   stamp,
   withFields,
 } from '../../errors/index.ts'
+import { ofDriver, unwrapped, wordsOf } from './driver-errors.ts'
 import { stateFacts } from './sqlstates.ts'
 
 /**
@@ -77,23 +78,27 @@ const BOUNCER: readonly (readonly [RegExp, Code, Effect])[] = [
 ]
 
 /**
- * Makes a FairleadError of what `pg` threw. Never throws; a FairleadError is given back.
+ * Makes a FairleadError of what `pg`, postgres.js, PGlite or an ORM over them threw. Never throws; a FairleadError is given back. What an ORM has
+ * put around the error of the database is left out: the cause is what is underneath.
  *
  * The effect is exact: a statement that was refused, or stood in a transaction whose COMMIT was never sent, did nothing (`none`);
  * where a connection broke while a statement with its own commit or a COMMIT was out, nobody knows (`unknown`).
  * `details` has the `sqlState`, and constraint, table, column where the server named them; never a value.
  * @example catch (error) { if (classifyPostgres(error).code === 'TRANSACTION_CONFLICT') again() }
  */
-export function classifyPostgres(error: unknown, hints: PostgresHints = {}): FairleadError {
+export function classifyPostgres(thrown: unknown, hints: PostgresHints = {}): FairleadError {
   const { phase = 'statement', ...known } = hints
   const provenNone = phase === 'connect' || phase === 'transaction'
-  if (isFairleadError(error)) {
-    const ours = error.transport === 'postgres' && provenNone && error.effect === 'unknown'
-    return stamp(ours ? withFields(error, { effect: 'none' }) : error, known)
+  if (isFairleadError(thrown)) {
+    const ours = thrown.transport === 'postgres' && provenNone && thrown.effect === 'unknown'
+    return stamp(ours ? withFields(thrown, { effect: 'none' }) : thrown, known)
   }
-  const message = textOf(error, 'message')
+  const error = unwrapped(thrown)
+  const message = wordsOf(error)
   const state = sqlStateOf(error)
-  const found = state === undefined ? ofWords(message) : ofState(state, error, message)
+  // Prisma has codes of its own around errors that have none.
+  const found =
+    state === undefined ? (ofWords(message) ?? ofDriver(error) ?? ofDriver(thrown)) : ofState(state, error, message)
   if (found === undefined) {
     const general = classify(error, {
       ...known,
@@ -115,11 +120,13 @@ export function classifyPostgres(error: unknown, hints: PostgresHints = {}): Fai
   })
 }
 
-/** Whether it came from `pg` or its server: it has a SQLSTATE, or words of `pg`. */
-export function isOfPostgres(error: unknown): boolean {
-  if (isFairleadError(error)) return error.transport === 'postgres'
-  if (typeof error !== 'object' || error === null) return false
-  return sqlStateOf(error) !== undefined || ofWords(textOf(error, 'message')) !== undefined
+/** Whether it came from a driver, an ORM or the server: it has a SQLSTATE, or words of theirs. */
+export function isOfPostgres(thrown: unknown): boolean {
+  if (isFairleadError(thrown)) return thrown.transport === 'postgres'
+  if (typeof thrown !== 'object' || thrown === null) return false
+  const error = unwrapped(thrown)
+  if (sqlStateOf(error) !== undefined || ofWords(wordsOf(error)) !== undefined) return true
+  return ofDriver(error) !== undefined || ofDriver(thrown) !== undefined
 }
 
 /** Whether the session goes on after this error: a statement was refused, and no more. */
@@ -128,9 +135,9 @@ export function isConnectionSound(error: unknown): boolean {
   return state !== undefined && stateFacts(state).ends !== true && !isFatal(error)
 }
 
-/** The SQLSTATE of an error of `pg`, or of the error that a FairleadError was made of. */
+/** The SQLSTATE of an error of a driver, or of the error that a FairleadError was made of. */
 export function sqlStateOf(error: unknown): string | undefined {
-  const from = isFairleadError(error) ? error.cause : error
+  const from = unwrapped(isFairleadError(error) ? error.cause : error)
   const code = textOf(from, 'code')
   // Node's own codes (EPIPE) can have five letters as well: these come without a severity.
   return /^[0-9A-Z]{5}$/.test(code) && (textOf(from, 'severity') !== '' || textOf(from, 'routine') !== '')

@@ -1,16 +1,28 @@
 // How fairlead speaks to PostgreSQL through a pool of `pg`: single statements, transactions, and a connection that listens.
 // Statements have no names and leave nothing behind in the session, so a pooler in transaction mode may stand between.
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { boundedBy } from '../../core/bounded.ts'
 import { type Clock, type Random, systemClock, systemRandom } from '../../core/clock.ts'
 import type { SqlDriver, SqlResult } from '../../core/contracts/store.ts'
 import { type Closable, closable } from '../../core/lifecycle.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
-import { createError, isFairleadError } from '../../errors/index.ts'
-import { boundedBy } from './bounded.ts'
+import { isFairleadError } from '../../errors/index.ts'
 import { classifyPostgres, isConnectionSound, isOfPostgres } from './classify-postgres.ts'
 import { createListener, type ListenState } from './listener.ts'
-import type { PgClient, PgListenClient, PgPool, PgQuery, PgResult, PgTx } from './pg-types.ts'
-import { RESULT_TYPES } from './result-types.ts'
+import {
+  endedItself,
+  misuse,
+  nested,
+  ownConnection,
+  queryOf,
+  required,
+  resultOf,
+  statusOf,
+  swallowed,
+  type Watch,
+  watchClient,
+} from './pg-client.ts'
+import type { PgClient, PgListenClient, PgPool, PgResult, PgTx } from './pg-types.ts'
 
 /** How a pool of `pg` is used. All may be left out. */
 export interface PgDriverOptions {
@@ -50,7 +62,7 @@ export interface PgDriver<Tx> extends SqlDriver<Tx>, Closable {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Whether it is a client with an open transaction: one of ours, or one begun by the caller. */
   isTransaction(candidate: unknown): candidate is Tx
-  /** Runs a statement in a transaction. @throws FairleadError `PROGRAMMING_ERROR` where there is none, and what the database says */
+  /** Runs a statement in a transaction. @throws FairleadError `TRANSACTION_REQUIRED` where there is none, and what the database says */
   query(tx: Tx, text: string, params: readonly unknown[]): Promise<SqlResult>
   execute(text: string, params: readonly unknown[]): Promise<SqlResult>
   /**
@@ -110,7 +122,14 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
       const coming = pool.connect()
       let client: PgClient
       try {
-        client = await boundedBy(clock, connectWithinMs, coming, 'CONNECT_TIMEOUT', 'no connection to PostgreSQL')
+        client = await boundedBy(
+          clock,
+          connectWithinMs,
+          coming,
+          'CONNECT_TIMEOUT',
+          'no connection to PostgreSQL',
+          'postgres',
+        )
       } catch (error) {
         // One that comes after all belongs to the pool.
         coming.then(
@@ -129,7 +148,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
     )
   }
   const ask = (client: PgClient, text: string, params: readonly unknown[], ms: number): Promise<PgResult> =>
-    boundedBy(clock, ms, client.query(queryOf(text, params)), 'TIMED_OUT', 'PostgreSQL did not answer')
+    boundedBy(clock, ms, client.query(queryOf(text, params)), 'TIMED_OUT', 'PostgreSQL did not answer', 'postgres')
 
   const isTransaction = (candidate: unknown): candidate is Tx => {
     if (typeof candidate !== 'object' || candidate === null) return false
@@ -154,13 +173,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
   }
 
   const query = async (tx: Tx, text: string, params: readonly unknown[]): Promise<SqlResult> => {
-    if (!isTransaction(tx))
-      throw createError({
-        code: 'PROGRAMMING_ERROR',
-        effect: 'none',
-        message:
-          'a transaction is needed here: give the client that has one open, as transaction() and your own BEGIN do',
-      })
+    if (!isTransaction(tx)) throw required()
     try {
       return resultOf(await (tx as PgClient).query(queryOf(text, params)))
     } catch (error) {
@@ -169,10 +182,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
   }
 
   const transaction = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
-    if (scopes.getStore()?.open)
-      throw misuse(
-        'a transaction was begun inside another one of the same driver. It would commit on its own, and wait for ever for a connection when the pool is empty: use the one at hand, or detached(() => ...)',
-      )
+    if (scopes.getStore()?.open) throw nested()
     const held = await acquire(true)
     const { client } = held
     const scope: Scope = { open: true }
@@ -184,8 +194,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
       const value = await scopes.run(scope, () => work(client as Tx))
       if (held.lost !== undefined) throw held.lost
       const status = statusOf(client)
-      if (status === 'I')
-        throw misuse('the work ended the transaction itself: leave COMMIT and ROLLBACK to transaction()', 'unknown')
+      if (status === 'I') throw endedItself()
       if (status === 'E') throw swallowed()
       open.delete(client)
       scope.open = false
@@ -230,91 +239,27 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
   }
 }
 
-interface Held {
+interface Held extends Pick<Watch, 'lost' | 'caused'> {
   readonly client: PgClient
-  /** What ended the connection while it was held. */
-  readonly lost: Error | undefined
-  /** Whether it came over this connection; known only where that is watched. */
-  caused(error: unknown): boolean
   release(destroy?: true | undefined): void
 }
 
-interface Emitter {
-  on(event: string, listener: (message: object) => void): unknown
-  removeListener(event: string, listener: (message: object) => void): unknown
-}
-
-// Without a listener, an error of a connection that is out of the pool would end the process.
-function hold(client: PgClient, watch: boolean): Held {
-  let lost: Error | undefined
-  const said = watch ? new WeakSet<object>() : undefined
-  const onError = (error: Error): void => {
-    lost ??= error
-  }
-  const onMessage = (message: object): void => {
-    said?.add(message)
-  }
-  const { connection } = client as { readonly connection?: Emitter }
-  client.on('error', onError)
-  if (watch) connection?.on('errorMessage', onMessage)
+function hold(client: PgClient, causes: boolean): Held {
+  const watch = watchClient(client, causes)
   return {
     client,
     get lost() {
-      return lost
+      return watch.lost
     },
-    caused: (error) => error === lost || (typeof error === 'object' && error !== null && said?.has(error) === true),
+    caused: watch.caused,
     release(destroy) {
-      if (watch) connection?.removeListener('errorMessage', onMessage)
       try {
-        client.release(lost === undefined ? destroy : true)
+        client.release(watch.lost === undefined ? destroy : true)
       } catch {
         // The work has given it back already. What was committed stays committed.
       }
-      // After the pool has put its own in place.
-      client.removeListener('error', onError)
+      // After the pool has put its own listener in place.
+      watch.stop()
     },
-  }
-}
-
-// `I` idle, `T` in a transaction, `E` in a failed one; undefined where the client cannot say (pg before 8.17).
-function statusOf(client: object): unknown {
-  const { getTransactionStatus } = client as { readonly getTransactionStatus?: () => unknown }
-  return typeof getTransactionStatus === 'function' ? getTransactionStatus.call(client) : undefined
-}
-
-function queryOf(text: string, params: readonly unknown[]): PgQuery {
-  return params.length === 0
-    ? { text, types: RESULT_TYPES }
-    : { text, values: params as unknown[], types: RESULT_TYPES }
-}
-
-function resultOf(result: PgResult | readonly PgResult[]): SqlResult {
-  const last = Array.isArray(result) ? (result as readonly PgResult[]).at(-1) : (result as PgResult)
-  return { rows: last?.rows ?? [], affected: last?.rowCount ?? 0 }
-}
-
-function misuse(message: string, effect: 'none' | 'unknown' = 'none'): Error {
-  return createError({ code: 'PROGRAMMING_ERROR', effect, message })
-}
-
-function swallowed(): Error {
-  return misuse(
-    'a statement of the transaction failed and its error was swallowed, so PostgreSQL has rolled everything back: let the error out, or put a savepoint before that statement',
-  )
-}
-
-// The pool of `pg` keeps what it makes clients of. The pool itself may be full, or have a size of one: a listener must not wait in it.
-function ownConnection(pool: PgPool): () => PgListenClient {
-  return () => {
-    const { Client, options } = pool as {
-      readonly Client?: new (options: unknown) => PgListenClient
-      readonly options?: unknown
-    }
-    if (typeof Client !== 'function')
-      throw createError({
-        code: 'CAPABILITY_MISSING',
-        message: 'this pool does not say how to make a connection that listens: give pgDriver a `listener`',
-      })
-    return new Client(options)
   }
 }

@@ -1,8 +1,8 @@
 // One connection that listens for wake-ups, on behalf of everybody who uses the driver. A wake-up is a hint that may get lost; who polls as well loses nothing.
 import { detached } from '../../core/async-context.ts'
+import { boundedBy } from '../../core/bounded.ts'
 import type { Clock, Random } from '../../core/clock.ts'
 import { createError, type FairleadError } from '../../errors/index.ts'
-import { boundedBy } from './bounded.ts'
 import { classifyPostgres } from './classify-postgres.ts'
 import { identifier } from './names.ts'
 import type { PgListenClient } from './pg-types.ts'
@@ -82,7 +82,14 @@ export function createListener(init: ListenerInit): Listener {
     }
   }
   const ask = (client: PgListenClient, text: string): Promise<{ readonly rows: readonly Record<string, unknown>[] }> =>
-    boundedBy(clock, answerWithinMs, client.query({ text }), 'TIMED_OUT', 'the listening connection did not answer')
+    boundedBy(
+      clock,
+      answerWithinMs,
+      client.query({ text }),
+      'TIMED_OUT',
+      'the listening connection did not answer',
+      'postgres',
+    )
 
   const open = (): Session => {
     const client = init.connect()
@@ -115,7 +122,14 @@ export function createListener(init: ListenerInit): Listener {
   /** Connects and listens. @throws FairleadError `CAPABILITY_MISSING` behind a pooler that shares its connections */
   const begin = async (own: Session): Promise<void> => {
     const { client } = own
-    await boundedBy(clock, answerWithinMs, client.connect(), 'CONNECT_TIMEOUT', 'no connection to PostgreSQL')
+    await boundedBy(
+      clock,
+      answerWithinMs,
+      client.connect(),
+      'CONNECT_TIMEOUT',
+      'no connection to PostgreSQL',
+      'postgres',
+    )
     const { rows } = await ask(client, 'select pg_backend_pid() as pid')
     const told = (client as { readonly processID?: unknown }).processID
     // A pooler gives out process ids of its own. LISTEN would succeed there, on a connection that is somebody else's a moment later.

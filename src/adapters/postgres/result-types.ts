@@ -24,6 +24,9 @@ const PARSERS: Readonly<Record<number, (value: string) => unknown>> = {
   [JSONB]: (value) => JSON.parse(value) as unknown,
 }
 
+/** The types that come as something else than text. */
+export const PARSED_TYPES: readonly number[] = Object.keys(PARSERS).map(Number)
+
 /**
  * For the `types` of a query. Booleans, 2 and 4 byte integers, floats, JSON and bytea come as what they are; all else as text,
  * 8 byte integers and numeric among it (a number could not hold them), and dates (give milliseconds instead).

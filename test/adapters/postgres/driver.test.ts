@@ -218,7 +218,10 @@ describe('transactions', () => {
     const client = new FakeClient(() => undefined)
     const driver = pgDriver(fakePool(client))
     const ended = await driver.transaction(async (tx) => tx)
-    await expect(driver.query(ended, 'insert', [])).rejects.toMatchObject({ code: 'PROGRAMMING_ERROR', effect: 'none' })
+    await expect(driver.query(ended, 'insert', [])).rejects.toMatchObject({
+      code: 'TRANSACTION_REQUIRED',
+      effect: 'none',
+    })
     for (const other of [undefined, null, 7, {}, { query() {}, totalCount: 1, release() {} }, { query() {} }])
       expect(driver.isTransaction(other)).toBe(false)
     // The user's own BEGIN counts, also when it failed since.

@@ -109,7 +109,7 @@ export const describeGround = (name: string): void => {
       const client = await pool.connect()
       try {
         expect(driver.isTransaction(client)).toBe(false)
-        await expect(driver.query(client, 'select 1', [])).rejects.toMatchObject({ code: 'PROGRAMMING_ERROR' })
+        await expect(driver.query(client, 'select 1', [])).rejects.toMatchObject({ code: 'TRANSACTION_REQUIRED' })
         await client.query('begin')
         expect(driver.isTransaction(client)).toBe(true)
         expect((await driver.query(client, 'select $1::int4 as n', [1])).rows).toEqual([{ n: 1 }])

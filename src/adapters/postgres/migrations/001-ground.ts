@@ -1,5 +1,5 @@
 // Positions that consumers keep themselves, and who may move them (CheckpointStore).
-import type { Migration } from './migration.ts'
+import type { Migration } from '../../../core/migration.ts'
 
 export const ground: Migration = {
   number: 1,

@@ -4,11 +4,12 @@
 // to `taken` when it is handed out or has to wait for its time, and away when it is settled. Rows are inserted and deleted, never changed on the way
 // out: what is ready stands alone in one index in the order of delivery, so that a claim meets neither held nor delayed ones,
 // and a body is never copied.
+
+import type { Migration } from '../../../core/migration.ts'
 import { messageCare } from './002/care.ts'
 import { messagePlaces } from './002/places.ts'
 import { messageTables } from './002/tables.ts'
 import { messageTurns } from './002/turns.ts'
-import type { Migration } from './migration.ts'
 
 export const messages: Migration = {
   number: 2,

@@ -1,6 +1,20 @@
 // All steps, in order. A new one is added at the end.
+
+import type { Migration } from '../../../core/migration.ts'
 import { ground } from './001-ground.ts'
 import { messages } from './002-messages.ts'
-import type { Migration } from './migration.ts'
+import { outbox } from './003-outbox.ts'
+import { inbox } from './004-inbox.ts'
+import { idempotency } from './005-idempotency.ts'
+import { states } from './006-states.ts'
+import { owner } from './007-owner.ts'
 
-export const MIGRATIONS: readonly Migration[] = Object.freeze([ground, messages])
+export const MIGRATIONS: readonly Migration[] = Object.freeze([
+  ground,
+  messages,
+  outbox,
+  inbox,
+  idempotency,
+  states,
+  owner,
+])

@@ -59,7 +59,11 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
     // Whoever does not look must not lose the process over it.
     this.ended.catch(nothing)
     this.watching = parts.watch.join(parts.place, parts.channelId, this)
-    this.held = new Leases(parts.clock, () => parts.watch.soon(this.watching, 0))
+    this.held = new Leases(parts.clock, () => {
+      // To the database they may be ours for a while yet, and it would hand us what comes behind them.
+      this.strays = true
+      parts.watch.soon(this.watching, 0)
+    })
   }
 
   request(count: number): void {
@@ -322,6 +326,7 @@ export class PgReceiver implements Receiver, DeliveryOwner, Looker {
   private drop({ delivery, said }: Told): void {
     if (said?.verdict === 'extend') return
     this.held.remove(delivery)
+    this.strays = true
     delivery.lose()
     delivery.tellLost()
   }

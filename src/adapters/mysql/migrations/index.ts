@@ -1,0 +1,5 @@
+// All steps, in order. What was released is never changed; what is new is added at the end.
+import type { Migration } from '../../../core/migration.ts'
+import { tables } from './001-tables.ts'
+
+export const MIGRATIONS: readonly Migration[] = [tables]

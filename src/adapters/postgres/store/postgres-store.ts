@@ -1,0 +1,94 @@
+// The PostgreSQL store: outbox, inbox, responses, states and checkpoints in one schema, in the transactions of the user's own driver.
+import { type Clock, systemClock } from '../../../core/clock.ts'
+import type { SqlDriver, Store } from '../../../core/contracts/store.ts'
+import { ageOption, invalidOption, knownOptions } from '../../../core/options.ts'
+import { transactional } from '../../../core/transactional.ts'
+import { createError } from '../../../errors/index.ts'
+import { postgresCheckpoints } from '../checkpoints.ts'
+import { checkMigrations, migrate, ownerOf, type SchemaOptions, schemaOf } from '../migrate.ts'
+import { identifier } from '../names.ts'
+import { postgresIdempotency } from './idempotency.ts'
+import { postgresInbox } from './inbox.ts'
+import { postgresOutbox } from './outbox.ts'
+import { openSession } from './session.ts'
+import { postgresStates } from './states.ts'
+
+/** Options of a store in PostgreSQL. All may be left out. */
+export interface PostgresStoreOptions extends SchemaOptions {
+  /** Which service its tables belong to: `migrate` sets the mark, and another owner is refused from then on. Default: nobody says. */
+  readonly owner?: string | undefined
+  /** Keep published rows until they are purged. Default false: they are deleted. */
+  readonly archive?: boolean | undefined
+  /** How long the inbox keeps what was applied, at least. Longer than the longest way of a redelivery, redrives of dead letters among them. Default 14 days. */
+  readonly inboxRetentionMs?: number | undefined
+  /** How long responses to requests with an `Idempotency-Key` are kept, at least. Default 24 hours. */
+  readonly idempotencyRetentionMs?: number | undefined
+  /** For `until` of leases; all else goes by the clock of the database. Default: real time. */
+  readonly clock?: Clock | undefined
+}
+
+const OPTIONS: readonly (keyof PostgresStoreOptions)[] = [
+  'schema',
+  'owner',
+  'archive',
+  'inboxRetentionMs',
+  'idempotencyRetentionMs',
+  'clock',
+]
+
+const DAY_MS = 86_400_000
+
+/**
+ * A store in PostgreSQL, in the transactions of any driver; `migrate` makes its tables. Nothing of it stays in a session,
+ * so a pooler in transaction mode may stand between.
+ * @throws FairleadError `INVALID_OPTIONS`; and of its parts: `TRANSACTION_REQUIRED` for a transaction that is over,
+ * `TRANSACTION_CONFLICT`, `CHANNEL_NOT_FOUND` where the schema was not migrated, and what else the database says
+ * @example
+ * const store = postgresStore(pgDriver(pool), { owner: 'shop' })
+ * await store.migrate()
+ */
+export function postgresStore<Tx>(driver: SqlDriver<Tx>, options: PostgresStoreOptions = {}): Store<Tx> {
+  knownOptions('postgresStore', options, OPTIONS)
+  if (driver?.dialect !== 'postgres') throw invalidOption('driver', driver, 'give a driver for PostgreSQL')
+  const { archive = false, clock = systemClock } = options
+  const owner = ownerOf(options.owner)
+  if (typeof archive !== 'boolean') throw invalidOption('archive', archive, 'give true or false')
+  const inboxRetentionMs = ageOption('inboxRetentionMs', options.inboxRetentionMs, 14 * DAY_MS, 1)
+  const idempotencyRetentionMs = ageOption('idempotencyRetentionMs', options.idempotencyRetentionMs, DAY_MS, 1)
+  const schema = schemaOf(options.schema)
+
+  let closed = false
+  const running: SqlDriver<Tx> = {
+    dialect: driver.dialect,
+    transaction: (work) => (closed ? Promise.reject(shutdown()) : driver.transaction(work)),
+    isTransaction: (candidate): candidate is Tx => driver.isTransaction(candidate),
+    query: (tx, text, params) => (closed ? Promise.reject(shutdown()) : driver.query(tx, text, params)),
+    execute: (text, params) => (closed ? Promise.reject(shutdown()) : driver.execute(text, params)),
+    ...(driver.listen === undefined
+      ? undefined
+      : {
+          listen: (channel, wake) =>
+            closed ? Promise.reject(shutdown()) : (driver.listen?.(channel, wake) as Promise<() => Promise<void>>),
+        }),
+  }
+  const session = openSession(running, schema, identifier('schema', schema), clock)
+  return {
+    name: 'postgres',
+    owner,
+    ...transactional(running),
+    outbox: postgresOutbox(session, archive),
+    inbox: postgresInbox(session, inboxRetentionMs),
+    idempotency: postgresIdempotency(session, idempotencyRetentionMs),
+    states: postgresStates(session),
+    checkpoints: postgresCheckpoints(running, { schema, clock }),
+    migrate: () => migrate(running, { schema, owner }),
+    check: () => checkMigrations(running, { schema, owner }),
+    async close() {
+      closed = true
+    },
+  }
+}
+
+function shutdown(): Error {
+  return createError({ code: 'SHUTDOWN', message: 'the store is closed', transport: 'postgres' })
+}

@@ -1,0 +1,58 @@
+// Values as all drivers take and give them: arrays go as arrays of text, and what comes back is made ours, whatever a driver made of it.
+import { createError } from '../../../errors/classes.ts'
+
+/** An 8 byte integer, which drivers give as text, number or bigint. */
+export function bigintOf(value: unknown): bigint {
+  return BigInt(value as string | number | bigint)
+}
+
+/** A number, which drivers give as text, number, bigint or a decimal object. */
+export function numberOf(value: unknown): number {
+  return Number(value)
+}
+
+/** A truth. */
+export function booleanOf(value: unknown): boolean {
+  return value === true || value === 't' || value === 'true' || value === 1
+}
+
+/** Bytes, as a driver gives them or in base64. */
+export function bytesOf(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value
+  if (typeof value === 'string')
+    return value.startsWith('\\x') ? Buffer.from(value.slice(2), 'hex') : Buffer.from(value, 'base64')
+  throw createError({
+    code: 'PROTOCOL_VIOLATION',
+    message: `the driver gave ${typeof value} for bytes`,
+    transport: 'postgres',
+  })
+}
+
+/** An element of a `text[]::bytea[]`. */
+export function hexOf(bytes: Uint8Array): string {
+  return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`
+}
+
+/** @throws FairleadError `INVALID_INPUT` for a text that PostgreSQL cannot hold as it is */
+export function storable(what: string, text: string): string {
+  if (typeof text !== 'string') throw refused(`${what} is no text`)
+  if (text.includes('\0')) throw refused(`${what} has a NUL, which PostgreSQL holds in no text`)
+  // A half of a pair would become a replacement character: two texts could become one.
+  if (!(text as unknown as Text).isWellFormed())
+    throw refused(`${what} is no Unicode text: it has half of a surrogate pair`)
+  return text
+}
+
+/** A text for people, as PostgreSQL can hold it. */
+export function plain(text: string): string {
+  return text.replaceAll('\0', '\uFFFD')
+}
+
+// Node 20 has it; the library of ES2023 does not.
+interface Text {
+  isWellFormed(): boolean
+}
+
+function refused(message: string): Error {
+  return createError({ code: 'INVALID_INPUT', message, transport: 'postgres' })
+}

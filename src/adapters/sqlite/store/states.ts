@@ -1,0 +1,90 @@
+// States of processes and of stored requests: JSON, compared and set by version.
+import type { StateStore } from '../../../core/contracts/store.ts'
+import { countOption } from '../../../core/options.ts'
+import { createError } from '../../../errors/index.ts'
+import type { Ground } from './tables.ts'
+
+const PAGE = 100
+
+/** The states of a store. */
+export function statesOf<Tx>({ tables, inside, alone }: Ground<Tx>): StateStore<Tx> {
+  return {
+    async load(tx, kind, id) {
+      const { rows } = await inside(tx)(`select version, state from ${tables.state} where kind = ? and id = ?`, [
+        kind,
+        id,
+      ])
+      const row = rows[0]
+      return row === undefined
+        ? undefined
+        : { version: row['version'] as number, state: JSON.parse(row['state'] as string) as unknown }
+    },
+
+    async find(tx, kind, correlation) {
+      const { rows } = await inside(tx)(
+        `select id from ${tables.correlation} where kind = ? and correlation = ? order by id limit 1`,
+        [kind, correlation],
+      )
+      return rows[0]?.['id'] as string | undefined
+    },
+
+    async save(tx, kind, id, expected, state, options = {}) {
+      const run = inside(tx)
+      const { wakeAt, correlations = [], done = false } = options
+      const json = JSON.stringify(state) as string | undefined
+      if (json === undefined)
+        throw createError({ code: 'INVALID_INPUT', message: `the state of ${kind} ${id} is no JSON: ${typeof state}` })
+      const wake = done || wakeAt === undefined ? null : Math.ceil(wakeAt)
+      const { affected } =
+        expected === 0
+          ? await run(
+              `insert into ${tables.state} (kind, id, version, state, done, wake_at) values (?, ?, 1, ?, ?, ?) on conflict do nothing`,
+              [kind, id, json, done, wake],
+            )
+          : await run(
+              `update ${tables.state} set version = version + 1, state = ?, done = ?, wake_at = ? where kind = ? and id = ? and version = ?`,
+              [json, done, wake, kind, id, expected],
+            )
+      if (affected === 0) return false
+      if (expected > 0) await run(`delete from ${tables.correlation} where kind = ? and id = ?`, [kind, id])
+      if (!done)
+        for (const correlation of new Set(correlations))
+          await run(`insert into ${tables.correlation} (kind, correlation, id) values (?, ?, ?)`, [
+            kind,
+            correlation,
+            id,
+          ])
+      return true
+    },
+
+    async due(kind, now, limit) {
+      const { rows } = await alone(
+        `select id from ${tables.state} where kind = ? and wake_at is not null and wake_at <= ? order by wake_at, id limit ?`,
+        [kind, Math.floor(now), countOption('limit', limit, 0, 0)],
+      )
+      return rows.map(({ id }) => id as string)
+    },
+
+    async *list(kind, limit, after) {
+      let left = countOption('limit', limit, 0, 0)
+      for (let last = after; left > 0; ) {
+        const page = Math.min(left, PAGE)
+        const { rows } = await alone(
+          `select id, version, state, done from ${tables.state} where kind = ? and id > ? order by id limit ?`,
+          [kind, last ?? '', page],
+        )
+        for (const { id, version, state, done } of rows) {
+          last = id as string
+          yield {
+            id: last,
+            version: version as number,
+            state: JSON.parse(state as string) as unknown,
+            done: done === 1,
+          }
+        }
+        if (rows.length < page) return
+        left -= rows.length
+      }
+    },
+  }
+}
