@@ -1,5 +1,5 @@
 // From what a publisher says to what a transport carries.
-import { inherited } from '../core/async-context.ts'
+import { type Inherited, inherited } from '../core/async-context.ts'
 import type { Clock } from '../core/clock.ts'
 import { formatInstant } from '../core/instant.ts'
 import type { Envelope } from '../core/message.ts'
@@ -8,7 +8,7 @@ import { uuidV7 } from '../core/uuid.ts'
 import { isFairleadError } from '../errors/base.ts'
 import { createError } from '../errors/classes.ts'
 import { compress, GZIP } from './compress.ts'
-import { fieldIssues, isId } from './fields.ts'
+import { fieldIssues, isCarriable, isId } from './fields.ts'
 import { isTraceHeader, traceInto } from './trace.ts'
 import type { Channel, MessageType, MessageTypes, Publishable, PublishFields } from './types.ts'
 
@@ -51,12 +51,14 @@ export function encodeMessage<Types extends MessageTypes>(
     ])
   const issues = fieldIssues(given)
   // Now, not after an asynchronous schema: what was inherited is that of the caller.
-  const headers = options.headers ?? inherited()?.headers
+  const from = inherited()
+  const headers = options.headers ?? from?.headers
+  const cause = from?.cause
   const validated = judge(channel, type, given)
   const make = (outcome: Validated<unknown>): Envelope | Promise<Envelope> => {
     if (!outcome.ok) issues.push(...outcome.issues.map(inData))
     if (issues.length > 0) throw refused(channel, given, issues)
-    return build(channel, type, given, options, headers)
+    return build(channel, type, given, options, headers, cause)
   }
   return validated instanceof Promise ? validated.then(make) : make(validated)
 }
@@ -83,6 +85,7 @@ function build(
   given: Given,
   { source, clock, newId, time }: EncodeOptions,
   ofCall: Readonly<Record<string, string>> | undefined,
+  cause: Inherited['cause'],
 ): Envelope | Promise<Envelope> {
   const { codec } = channel
   const attributes: Record<string, string> = {
@@ -98,8 +101,10 @@ function build(
   }
   if (type.version > 1) attributes['typeversion'] = String(type.version)
   if (given.subject !== undefined) attributes['subject'] = given.subject
-  if (given.correlationId !== undefined) attributes['correlationid'] = given.correlationId
-  if (given.causationId !== undefined) attributes['causationid'] = given.causationId
+  // What a handler publishes was caused by the message that it handles, and belongs where that belongs.
+  const { correlationId = carried(cause?.correlationId ?? cause?.id), causationId = carried(cause?.id) } = given
+  if (correlationId !== undefined) attributes['correlationid'] = correlationId
+  if (causationId !== undefined) attributes['causationid'] = causationId
   if (given.replyTo !== undefined) attributes['replyto'] = `${given.replyTo.kind}:${given.replyTo.name}`
   const headers = headersOf(given)
   traceInto(attributes, given.headers === undefined ? undefined : lowered(given.headers, isTraceHeader), ofCall)
@@ -120,6 +125,11 @@ function build(
       ? envelope
       : { ...envelope, attributes: { ...attributes, contentencoding: GZIP }, body: smaller },
   )
+}
+
+// Of a foreign message it could be anything.
+function carried(text: string | undefined): string | undefined {
+  return text !== undefined && text !== '' && isCarriable(text) ? text : undefined
 }
 
 function idOf(newId: () => string, channel: Channel, given: Given): string {

@@ -20,7 +20,9 @@ export type { Codec } from './codec.ts'
 export * from './consumer/index.ts'
 export { type DecodeOptions, decodeMessage } from './decode.ts'
 export { type EncodeOptions, encodeMessage } from './encode.ts'
+export * from './inbox/index.ts'
 export { type JsonCodecOptions, jsonCodec } from './json-codec.ts'
+export * from './outbox/index.ts'
 export type { PublishOptions } from './publish-checks.ts'
 export {
   createPublisher,

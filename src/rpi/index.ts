@@ -13,9 +13,17 @@ export {
 } from './proxy.ts'
 export { type Resilient, type ResilientOptions, type RetryChoice, resilient, type Wrapped } from './resilient.ts'
 export type { FetchHandler } from './server/fetch.ts'
-export type { HandlerContext } from './server/handler-context.ts'
+export type { HandlerContext, TransactionHandlerContext } from './server/handler-context.ts'
+export type { IdempotencyPlace, KeyedRequest } from './server/idempotent.ts'
 export type { NodeListener } from './server/node.ts'
-export { createServerAdapter, type Handlers, type ServerAdapter, type ServerAdapterOptions } from './server-adapter.ts'
+export {
+  createServerAdapter,
+  type Handlers,
+  type IdempotencyOptions,
+  type ServerAdapter,
+  type ServerAdapterOptions,
+  type TransactionHandlers,
+} from './server-adapter.ts'
 export type {
   AnySchema,
   CallerInput,

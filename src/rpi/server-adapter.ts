@@ -1,12 +1,13 @@
 // The server side of a contract: routes, validates, runs handlers under the caller's deadline, and answers in the words of the taxonomy.
-import { type Clock, systemClock } from '../core/clock.ts'
+import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts'
 import { DESCRIBE, type Describable, type Description } from '../core/describe.ts'
 import { DEADLINE_HEADER, routeOf } from '../core/http-wire.ts'
 import { type Closable, closable } from '../core/lifecycle.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../core/options.ts'
 import { endsWithin } from '../core/patience.ts'
 import { type FetchHandler, fetchHandler } from './server/fetch.ts'
-import type { HandlerContext } from './server/handler-context.ts'
+import type { HandlerContext, TransactionHandlerContext } from './server/handler-context.ts'
+import type { Idempotency, IdempotencyPlace, KeyedRequest } from './server/idempotent.ts'
 import { InFlight } from './server/in-flight.ts'
 import { type NodeListener, nodeListener } from './server/node.ts'
 import { createRouter } from './server/router.ts'
@@ -19,6 +20,37 @@ export type Handlers<Ops extends OperationDefinitions> = {
     input: HandlerInput<Ops[K]>,
     context: HandlerContext<Ops[K]>,
   ) => HandlerOutput<Ops[K]> | PromiseLike<HandlerOutput<Ops[K]>>
+}
+
+/** One handler for each operation, where the adapter keeps answers. Operations that stream have no transaction. */
+export type TransactionHandlers<Ops extends OperationDefinitions, Tx> = {
+  readonly [K in keyof Ops]: (
+    input: HandlerInput<Ops[K]>,
+    context: Ops[K] extends { readonly streaming: 'client' | 'server' | 'both' }
+      ? HandlerContext<Ops[K]>
+      : TransactionHandlerContext<Tx, Ops[K]>,
+  ) => HandlerOutput<Ops[K]> | PromiseLike<HandlerOutput<Ops[K]>>
+}
+
+/** Options of a server adapter that keeps answers, for callers that send an `Idempotency-Key`. */
+export interface IdempotencyOptions<Tx> {
+  /**
+   * Each operation that does not stream runs in a transaction of this store, `context.tx`. Where the caller sends an `Idempotency-Key`, the answer becomes part of it: a
+   * repetition is given the very same answer, with `Idempotency-Replayed: true`, and nothing is done. Kept are answers of success and declared failures; an error of any other kind
+   * undoes the transaction and keeps nothing, so that a repetition is a new try. One with another path, content type or body: 422 (`KEY_REUSED`); one that is still being
+   * worked on: 409 (`IN_PROGRESS`) with `Retry-After`. GET and HEAD ignore the key; operations that stream refuse it (400).
+   *
+   * A handler keeps its transaction, and its key, until it ends: heed `context.signal`. One that does not is left alone 30 s after nobody waits for it any more, and its transaction
+   * is undone, where handles can say that it is over (`handlesEnd`: SQLite, memory); elsewhere it keeps its connection for as long as it runs.
+   */
+  readonly idempotency: IdempotencyPlace<Tx>
+  /**
+   * Who asks: a tenant, a user, an account; a FairleadError that it throws is the answer. Keys of different callers never meet; only a digest is stored. Without it all callers of an operation share their keys, so that
+   * one who guesses the key and request of another is shown the answer.
+   */
+  readonly idempotencyScope?: ((request: KeyedRequest) => string) | undefined
+  /** Refuse calls without a key, of operations that the contract does not call idempotent, with 400. Default false. */
+  readonly requireIdempotencyKey?: boolean | undefined
 }
 
 /** Options of a server adapter. */
@@ -43,6 +75,8 @@ export interface ServerAdapterOptions {
   readonly drainMs?: number | undefined
   /** Time, for tests. */
   readonly clock?: Clock | undefined
+  /** Chance, for tests: how long a transaction waits before it is run again. */
+  readonly random?: Random | undefined
 }
 
 /** Serves a contract. */
@@ -58,6 +92,10 @@ export interface ServerAdapter extends Closable, Describable<Description> {
   close(): Promise<void>
 }
 
+type GivenIdempotency = {
+  readonly [K in keyof IdempotencyOptions<unknown>]?: IdempotencyOptions<unknown>[K] | undefined
+}
+
 const OPTIONS = [
   'basePath',
   'maxBodyBytes',
@@ -68,6 +106,10 @@ const OPTIONS = [
   'onError',
   'drainMs',
   'clock',
+  'random',
+  'idempotency',
+  'idempotencyScope',
+  'requireIdempotencyKey',
 ]
 
 /**
@@ -78,7 +120,22 @@ const OPTIONS = [
 export function createServerAdapter<Ops extends OperationDefinitions>(
   contract: Contract<Ops>,
   handlers: Handlers<NoInfer<Ops>>,
-  options: ServerAdapterOptions = {},
+  options?: ServerAdapterOptions & { readonly [K in keyof IdempotencyOptions<unknown>]?: undefined },
+): ServerAdapter
+/**
+ * Serves a contract over HTTP, each operation in a transaction, and each request that names itself by an `Idempotency-Key` once.
+ * @throws FairleadError `INVALID_OPTIONS`
+ * @example createServerAdapter(Orders, { place: async (order, { tx }) => { ... } }, { idempotency: store, idempotencyScope: ({ headers }) => headers['x-tenant'] ?? '-' })
+ */
+export function createServerAdapter<Ops extends OperationDefinitions, Tx>(
+  contract: Contract<Ops>,
+  handlers: TransactionHandlers<NoInfer<Ops>, NoInfer<Tx>>,
+  options: ServerAdapterOptions & IdempotencyOptions<Tx>,
+): ServerAdapter
+export function createServerAdapter<Ops extends OperationDefinitions>(
+  contract: Contract<Ops>,
+  handlers: object,
+  options: ServerAdapterOptions & GivenIdempotency = {},
 ): ServerAdapter {
   knownOptions('createServerAdapter', options, OPTIONS)
   const operations = Object.values(contract.operations) as unknown as readonly Operation[]
@@ -109,6 +166,7 @@ export function createServerAdapter<Ops extends OperationDefinitions>(
     exposeErrors,
     onError,
     clock,
+    idempotency: idempotencyOf(options, clock),
     inFlight,
     closing: () => closing,
   }
@@ -128,6 +186,28 @@ export function createServerAdapter<Ops extends OperationDefinitions>(
     ...end,
     [DESCRIBE]: () => describeAdapter(contract.service, operations, serving, closing),
   }
+}
+
+function idempotencyOf(options: ServerAdapterOptions & GivenIdempotency, clock: Clock): Idempotency | undefined {
+  const { idempotency: place, idempotencyScope: scope, requireIdempotencyKey: required, random } = options
+  if (random !== undefined && typeof random !== 'function') throw invalidOption('random', random, 'give a function')
+  if (place === undefined) {
+    for (const option of ['idempotencyScope', 'requireIdempotencyKey'] as const)
+      if (options[option] !== undefined)
+        throw invalidOption(
+          option,
+          options[option],
+          'it is about the answers that are kept: give `idempotency` as well',
+        )
+    return undefined
+  }
+  if (typeof place?.transaction !== 'function' || typeof place.idempotency?.reserve !== 'function')
+    throw invalidOption('idempotency', place, 'give a store: postgresStore(...), memoryStore() or another one')
+  if (scope !== undefined && typeof scope !== 'function')
+    throw invalidOption('idempotencyScope', scope, 'give a function of the request')
+  if (required !== undefined && typeof required !== 'boolean')
+    throw invalidOption('requireIdempotencyKey', required, 'give true or false')
+  return { place, scope, required: required === true, clock, random: random ?? systemRandom, purgeAt: 0 }
 }
 
 function checkedHandlers(
@@ -160,12 +240,28 @@ function describeAdapter(
   serving: Serving,
   closing: boolean,
 ): Description {
-  const { basePath, maxBodyBytes, maxConcurrent, maxDeadlineMs, deadlineHeader, exposeErrors, inFlight } = serving
+  const { basePath, maxBodyBytes, maxConcurrent, maxDeadlineMs, deadlineHeader, exposeErrors, inFlight, idempotency } =
+    serving
   return {
     what: 'server-adapter',
     name: service,
     layers: [],
-    options: { basePath, maxBodyBytes, maxConcurrent, maxDeadlineMs, deadlineHeader, exposeErrors },
+    options: {
+      basePath,
+      maxBodyBytes,
+      maxConcurrent,
+      maxDeadlineMs,
+      deadlineHeader,
+      exposeErrors,
+      ...(idempotency === undefined
+        ? {}
+        : {
+            idempotency: {
+              key: idempotency.required ? 'required' : 'optional',
+              scoped: idempotency.scope !== undefined,
+            },
+          }),
+    },
     operations: operations.map((operation) => {
       const { method, path } = routeOf(operation)
       return {

@@ -4,11 +4,12 @@ import type { Message } from '../../core/message.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
 import { classify } from '../../errors/classify.ts'
+import { DUPLICATE, Judged, Unasked } from '../inbox/judged.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Hand } from './hand.ts'
 import type { Held } from './held.ts'
 import type { Settings } from './options.ts'
-import { isOutcome } from './outcomes.ts'
+import { outcomesOf } from './outcomes.ts'
 import type { Pipeline } from './pipeline.ts'
 import { Run, type RunHost } from './run.ts'
 import type { Settler } from './settling.ts'
@@ -164,26 +165,50 @@ export class Calls {
 
   #answered(run: Run, answer: unknown): void {
     if (!this.#finish(run)) return
-    const { world } = this.#settings
-    if (mismatched(answer, run.held.length)) {
-      const message = `the batch has ${run.held.length} messages, and its handler answered with ${answer.length} outcomes`
-      this.#judge(run, this.#asError(run, new TypeError(message)))
+    const { batch } = this.#settings
+    let answers: readonly unknown[] | undefined
+    try {
+      answers = answer instanceof Judged ? answer.answers : outcomesOf(answer, run.held.length, batch !== undefined)
+    } catch (error) {
+      this.#judge(run, this.#asError(run, error))
       return
     }
     this.#free()
-    const single = this.#settings.batch === undefined
     let done = false
+    let unasked: { readonly held: Held; readonly error: FairleadError } | undefined
     for (let at = 0; at < run.held.length; at++) {
       const held = run.held[at] as Held
-      const own = single || !Array.isArray(answer) ? answer : answer[at]
-      const verdict = answered(own, this.#settings, this.#settler.stageOf(held), world.random)
-      done ||= verdict.what === 'ack'
-      this.#conclude(held, verdict)
+      const own = answers?.[at]
+      const verdict = this.#answer(held, own)
+      // No handler was called: that says nothing of whether one would go well.
+      if (own instanceof Unasked) unasked ??= { held, error: own.error }
+      else if (own !== DUPLICATE) done ||= verdict.what === 'ack'
     }
     if (done) {
       this.#desk.lastError = undefined
       this.#throttle?.succeeded()
-    } else this.#throttle?.neutral()
+    } else if (unasked === undefined) this.#throttle?.neutral()
+    else {
+      this.#desk.lastError = unasked.error
+      this.#throttle?.failed(unasked.held.id)
+    }
+  }
+
+  #answer(held: Held, own: unknown): Verdict {
+    const verdict = answered(own, this.#settings, this.#settler.stageOf(held), this.#settings.world.random)
+    if (own === DUPLICATE) held.attempts = 0
+    this.#conclude(held, verdict)
+    return verdict
+  }
+
+  // Those that the handler has to answer for; of the others it is known what becomes of them.
+  #answerable({ held, known }: Run): readonly Held[] {
+    if (known === undefined) return held
+    return held.filter((each, at) => {
+      const own = known[at]
+      if (own !== undefined) this.#answer(each, own)
+      return own === undefined
+    })
   }
 
   #failed(run: Run, thrown: unknown): void {
@@ -198,22 +223,23 @@ export class Calls {
     const aborted = run.aborted !== undefined
     const ended = this.#desk.mode === 'end' && aborted
     const outage = this.#throttle?.on === true
-    const verdicts = run.held.map((held): Verdict => {
+    const among = this.#answerable(run)
+    const verdicts = among.map((held): Verdict => {
       // Ended by us: it says nothing about the message.
       if (ended) return { what: 'later', delayMs: 0, counted: 'innocent', reason: reasonOf(error), error }
       const facts = { attempts: run.attempt, stage: this.#settler.stageOf(held), aborted, outage }
       return failed(error, facts, this.#settings, world.random)
     })
-    if (verdicts.every(({ what }) => what === 'now') && this.#desk.mode !== 'end') {
-      for (const held of run.held) if (this.#teller.heard) this.#teller.retried(held, 'now', 0, reasonOf(error), error)
+    if (among.length > 0 && verdicts.every(({ what }) => what === 'now') && this.#desk.mode !== 'end') {
+      for (const held of among) if (this.#teller.heard) this.#teller.retried(held, 'now', 0, reasonOf(error), error)
       // Not on this stack: a handler that throws at once would pile up.
-      queueMicrotask(() => detached(() => this.#again(run)))
+      queueMicrotask(() => detached(() => this.#again(run, among)))
       return
     }
     this.#free()
     let transient = false
-    for (let at = 0; at < run.held.length; at++) {
-      const held = run.held[at] as Held
+    for (let at = 0; at < among.length; at++) {
+      const held = among[at] as Held
       const verdict = verdicts[at] as Verdict
       if (verdict.what !== 'dead' || error.transient) {
         // One call is one failure, however many messages were in it.
@@ -227,12 +253,12 @@ export class Calls {
           : verdict,
       )
     }
-    if (!transient || run.held.every(({ lost }) => lost !== undefined)) this.#throttle?.neutral()
+    if (!transient || among.every(({ lost }) => lost !== undefined)) this.#throttle?.neutral()
   }
 
-  #again(run: Run): void {
-    const kept = run.held.filter(({ lost }) => lost === undefined)
-    for (const held of run.held) if (held.lost !== undefined) this.#desk.bury(held)
+  #again(run: Run, among: readonly Held[]): void {
+    const kept = among.filter(({ lost }) => lost === undefined)
+    for (const held of among) if (held.lost !== undefined) this.#desk.bury(held)
     if (kept.length === 0) {
       this.#freeAgain()
       return
@@ -290,6 +316,7 @@ export class Calls {
     this.#deadlines.remove(run)
     this.abandoned++
     this.#teller.abandoned(run.ids, this.abandoned)
+    run.onLeft?.()
     this.#judge(run, this.#asError(run, run.aborted?.reason))
   }
 
@@ -331,11 +358,6 @@ export class Calls {
   stop(): void {
     this.#deadlines.stop()
   }
-}
-
-// A list of outcomes has to be one for each message: guessing which were meant would lose some.
-function mismatched(answer: unknown, length: number): answer is readonly unknown[] {
-  return length !== (answer as readonly unknown[])?.length && Array.isArray(answer) && answer.some(isOutcome)
 }
 
 function isThenable(answer: unknown): answer is PromiseLike<unknown> {

@@ -9,15 +9,17 @@ import { endsWithin } from '../../core/patience.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
 import { classify } from '../../errors/classify.ts'
+import { aroundWithInbox } from '../inbox/around.ts'
+import { Purger } from '../inbox/purger.ts'
 import type { MessageTypes } from '../types.ts'
 import { Desk } from './desk.ts'
 import { Gate } from './gate.ts'
 import { Intake } from './intake.ts'
 import { type Settings, settingsOf } from './options.ts'
-import { Pipeline } from './pipeline.ts'
+import { type AroundHandler, Pipeline } from './pipeline.ts'
 import { Teller } from './telling.ts'
 import { Throttle } from './throttle.ts'
-import type { CloseOptions, Consumer, ConsumerHealth, ConsumerOptions } from './types.ts'
+import type { CloseOptions, Consumer, ConsumerHealth, ConsumerOptions, InboxConsumerOptions } from './types.ts'
 
 /**
  * Makes a consumer; nothing is taken before `start()`.
@@ -28,7 +30,19 @@ import type { CloseOptions, Consumer, ConsumerHealth, ConsumerOptions } from './
  * } })
  * await billing.start()
  */
-export function createConsumer<Types extends MessageTypes>(options: ConsumerOptions<Types>): Consumer {
+export function createConsumer<Types extends MessageTypes>(options: ConsumerOptions<Types>): Consumer
+/**
+ * Makes a consumer with an inbox: each message is handled once, as far as the database of the handler's transaction goes.
+ * @throws FairleadError `INVALID_OPTIONS`, also where the store forgets sooner than a message can come again; `CAPABILITY_MISSING`
+ * @example
+ * const billing = createConsumer({ transport, channel: Orders, group: 'billing', inbox: store, handlers: {
+ *   'order.placed': async ({ data }, { tx }) => { await tx.query('insert into invoices (order_id) values ($1)', [data.orderId]) },
+ * } })
+ */
+export function createConsumer<Types extends MessageTypes, Tx>(options: InboxConsumerOptions<Types, Tx>): Consumer
+export function createConsumer<Types extends MessageTypes>(
+  options: ConsumerOptions<Types> | InboxConsumerOptions<Types, unknown>,
+): Consumer {
   return new Runtime(settingsOf(options))
 }
 
@@ -41,6 +55,7 @@ class Runtime implements Consumer {
   readonly #gate: Gate | undefined
   readonly #desk: Desk
   readonly #intake: Intake
+  readonly #purger: Purger | undefined
   #base: Base
   #paused: boolean
   #told: ConsumerState
@@ -70,7 +85,7 @@ class Runtime implements Consumer {
           })
     this.#desk = new Desk({
       settings,
-      pipeline: new Pipeline(settings),
+      pipeline: new Pipeline(settings, this.#around()),
       teller: this.#teller,
       throttle: this.#throttle,
       gate: this.#gate,
@@ -91,6 +106,14 @@ class Runtime implements Consumer {
       },
       failed: (error) => this.#failed(error),
     })
+    const { inbox } = settings
+    this.#purger =
+      inbox === undefined || inbox.purgeEveryMs === false
+        ? undefined
+        : new Purger(inbox.place.inbox, inbox.purgeEveryMs, world.clock, world.random, {
+            purged: (entries) => this.#teller.purged(entries),
+            failed: (error) => this.#teller.inboxFailed('purge', this.#asError(error)),
+          })
     this.#base = 'idle'
     this.#paused = false
     this.#told = 'idle'
@@ -125,7 +148,22 @@ class Runtime implements Consumer {
     if (this.#base !== 'starting') return
     this.#become('running')
     this.#gate?.start()
+    this.#purger?.start()
     this.#topUp()
+  }
+
+  #around(): AroundHandler | undefined {
+    const { inbox, transport, maxDeliveries, world } = this.#settings
+    if (inbox === undefined) return undefined
+    return aroundWithInbox({
+      place: inbox.place,
+      name: inbox.name,
+      maxDeliveries,
+      redeliveryCount: transport.capabilities.redeliveryCount,
+      world,
+      teller: this.#teller,
+      failed: (error) => this.#teller.inboxFailed('count', this.#asError(error)),
+    })
   }
 
   // The group is left to the subscription, which knows where a new one starts.
@@ -175,6 +213,7 @@ class Runtime implements Consumer {
     this.#become('closing')
     this.#gate?.stop()
     this.#throttle?.stop()
+    this.#purger?.stop()
     // First, or what is given back would be handed to us again.
     const stopping = this.#intake.stop(withinMs)
     this.#desk.hold('end')
@@ -216,7 +255,7 @@ class Runtime implements Consumer {
   [DESCRIBE](): Description {
     const { transport, channel, group, layers, throttle, trigger, deadLetter, handlers, batch } = this.#settings
     const { concurrency, prefetch, handlerTimeoutMs, immediate, delayedMs, jitter } = this.#settings
-    const { onFailure, maxDeliveries, prepare, unknownType, unhandledType, expired } = this.#settings
+    const { onFailure, maxDeliveries, prepare, unknownType, unhandledType, expired, inbox } = this.#settings
     return {
       what: 'consumer',
       name: group ?? channel.name,
@@ -238,6 +277,16 @@ class Runtime implements Consumer {
         deadLetter: typeof deadLetter === 'string' ? deadLetter : deadLetter.channel,
         trigger: trigger === undefined ? 'on-arrival' : { name: trigger.name, ...trigger.options },
         throttle: throttle ?? false,
+        ...(inbox === undefined
+          ? {}
+          : {
+              inbox: {
+                name: inbox.name,
+                retentionMs: inbox.place.inbox.retentionMs,
+                redriveWithinMs: inbox.redriveWithinMs,
+                purgeEveryMs: inbox.purgeEveryMs,
+              },
+            }),
       },
       layers: layers.map(
         (layer): LayerDescription =>

@@ -100,7 +100,9 @@ export class Desk implements Hand {
         if (held.state === 'queued' || held.state === 'resting') this.#settler.giveBack(held)
       })
     this.leases.watch(held)
-    if (this.mode !== 'go' && this.#settler.canGiveBack) {
+    const { key } = delivery.envelope
+    const passes = key !== undefined && this.lanes.passes(held, key)
+    if ((this.mode !== 'go' || passes) && this.#settler.canGiveBack) {
       this.enter(held)
       this.#settler.giveBack(held)
       return
@@ -192,7 +194,10 @@ export class Desk implements Hand {
       if (run?.held.every((each) => each.lost !== undefined)) run.abort(error)
     } else this.bury(held)
     // They would overtake it: it is handed out again, and so are they, behind it.
-    if (keepsOrder(this.settings.transport.capabilities)) for (const each of behind) this.#settler.giveBack(each)
+    if (keepsOrder(this.settings.transport.capabilities)) {
+      this.lanes.goesBack(held)
+      for (const each of behind) this.#settler.giveBack(each)
+    }
     this.soon()
   }
 

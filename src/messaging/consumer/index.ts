@@ -19,8 +19,10 @@ export type {
   ConsumerOptions,
   DeadLetterPlace,
   HandlerContext,
+  InboxConsumerOptions,
   MessageHandlers,
   OnFailure,
   RetryPlan,
   ThrottlePlan,
+  TransactionContext,
 } from './types.ts'

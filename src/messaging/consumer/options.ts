@@ -4,9 +4,17 @@ import type { Layer } from '../../core/handler.ts'
 import { countOption, durationOption, invalidOption, knownOptions, shareOption } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
 import { SEAMS, type World, world } from '../../policies/seams.ts'
+import { type InboxSettings, inboxSettings } from '../inbox/settings.ts'
 import type { Channel, MessageTypes } from '../types.ts'
 import { onArrival, type Trigger } from './trigger.ts'
-import type { BatchHandler, ConsumerOptions, DeadLetterPlace, HandlerContext, OnFailure } from './types.ts'
+import type {
+  BatchHandler,
+  ConsumerOptions,
+  DeadLetterPlace,
+  HandlerContext,
+  InboxConsumerOptions,
+  OnFailure,
+} from './types.ts'
 
 /** A handler of any type. */
 export type AnyHandler = (message: never, context: HandlerContext) => unknown
@@ -37,6 +45,7 @@ export interface Settings {
   /** Undefined: each message as it comes. */
   readonly trigger: Trigger | undefined
   readonly throttle: { readonly failures: number; readonly probeMs: number; readonly maxProbeMs: number } | undefined
+  readonly inbox: InboxSettings | undefined
   readonly world: World
 }
 
@@ -61,6 +70,10 @@ const NAMES = [
   'layers',
   'trigger',
   'throttle',
+  'inbox',
+  'name',
+  'redriveWithinMs',
+  'purgeEveryMs',
   ...SEAMS,
 ]
 
@@ -68,7 +81,9 @@ const NAMES = [
  * Checks and fills in.
  * @throws FairleadError `INVALID_OPTIONS`; `CAPABILITY_MISSING` where the transport cannot do what is asked for
  */
-export function settingsOf<Types extends MessageTypes>(options: ConsumerOptions<Types>): Settings {
+export function settingsOf<Types extends MessageTypes>(
+  options: ConsumerOptions<Types> | InboxConsumerOptions<Types, unknown>,
+): Settings {
   knownOptions('createConsumer', options, NAMES)
   const { transport, channel, group, retries = {}, layers = [] } = options
   if (typeof transport?.receive !== 'function' || transport.capabilities === undefined)
@@ -84,7 +99,7 @@ export function settingsOf<Types extends MessageTypes>(options: ConsumerOptions<
   const trigger = triggerOf(options.trigger, batch !== undefined)
   const concurrency = countOption('concurrency', options.concurrency, batch === undefined ? 10 : 1)
   const usual = batch === undefined ? 2 * concurrency : 100 * concurrency
-  const settings: Settings = {
+  const settings: Omit<Settings, 'inbox'> = {
     transport,
     channel: channel as unknown as Channel,
     group,
@@ -124,14 +139,14 @@ export function settingsOf<Types extends MessageTypes>(options: ConsumerOptions<
       `the trigger ${trigger.name} has to see ${trigger.sees} messages`,
     )
   checkCapabilities(settings)
-  return settings
+  return { ...settings, inbox: inboxSettings(options, settings) }
 }
 
 function handlersOf<Types extends MessageTypes>({
   channel,
   handlers,
   batch,
-}: ConsumerOptions<Types>): Pick<Settings, 'handlers' | 'batch'> {
+}: ConsumerOptions<Types> | InboxConsumerOptions<Types, unknown>): Pick<Settings, 'handlers' | 'batch'> {
   if (batch !== undefined) {
     if (handlers !== undefined) throw invalidOption('batch', batch, 'give handlers or batch, not both')
     if (typeof batch !== 'function') throw invalidOption('batch', batch, 'give a function of the messages')
@@ -199,7 +214,15 @@ function oneOf<T extends string>(option: string, value: T | undefined, choices: 
 }
 
 // What cannot be made up for here. `overtake` always can: where nothing can be given back, the failed one is held beside its key.
-function checkCapabilities({ transport, channel, group, onFailure, delayedMs, deadLetter, from }: Settings): void {
+function checkCapabilities({
+  transport,
+  channel,
+  group,
+  onFailure,
+  delayedMs,
+  deadLetter,
+  from,
+}: Omit<Settings, 'inbox'>): void {
   const { capabilities, name } = transport
   const missing = (what: string, promised: string, instead: string): Error =>
     createError({

@@ -52,6 +52,19 @@ export function isOutcome(answer: unknown): answer is Outcome {
   return typeof answer === 'object' && answer !== null && BRAND in answer
 }
 
+/**
+ * What a handler answered for each of the messages that it was given; undefined where all of them are done.
+ * @throws TypeError for outcomes that are not one for each
+ */
+export function outcomesOf(answer: unknown, length: number, batch: boolean): readonly unknown[] | undefined {
+  if (isOutcome(answer)) return new Array<unknown>(length).fill(answer)
+  if (!Array.isArray(answer) || !answer.some(isOutcome)) return undefined
+  if (!batch) throw new TypeError('a message has one outcome, and its handler answered with a list')
+  if (answer.length === length) return answer
+  // Guessing which were meant would lose some.
+  throw new TypeError(`the batch has ${length} messages, and its handler answered with ${answer.length} outcomes`)
+}
+
 function branded<O extends Outcome>(outcome: O): O {
   return Object.freeze(Object.defineProperty(outcome, BRAND, { value: true }))
 }

@@ -1,5 +1,5 @@
 // From a message to the answer of its handler: decode > upcast > validate > inbox > layers > handler. What the answer means is judged elsewhere.
-import { withInherited } from '../../core/async-context.ts'
+import { inherited, withInherited } from '../../core/async-context.ts'
 import { compose, type Handler, isRefusal } from '../../core/handler.ts'
 import type { Message } from '../../core/message.ts'
 import { createError } from '../../errors/classes.ts'
@@ -12,21 +12,22 @@ import type { Run } from './run.ts'
 /**
  * The place of the inbox (and of what is sent along with the effects of a handler): around layers and handler, inside decoding and settling.
  * It decides whether the handler runs at all (a duplicate is answered without), may give it more (a transaction), and what it resolves with is the
- * answer that is judged. The broker hears of it only afterwards: so an acknowledgement comes after the commit. It rejects with what should be retried.
+ * answer that is judged (a `Judged`, where it is more than the handler's own). The broker hears of it only afterwards: so an acknowledgement comes after the commit.
+ * It rejects with what should be retried. `next` takes the message, or as much of the batch as is to be handled.
  */
-export type InboxPlace = (run: Run, next: () => unknown) => unknown
+export type AroundHandler = (run: Run, next: (request: unknown) => unknown) => unknown
 
 const RUN = Symbol('run')
 
 /** Built once per consumer. */
 export class Pipeline {
   readonly #settings: Settings
-  readonly #inbox: InboxPlace | undefined
+  readonly #around: AroundHandler | undefined
   readonly #layered: Handler<unknown, unknown> | undefined
 
-  constructor(settings: Settings, inbox?: InboxPlace | undefined) {
+  constructor(settings: Settings, around?: AroundHandler | undefined) {
     this.#settings = settings
-    this.#inbox = inbox
+    this.#around = around
     this.#layered =
       settings.layers.length === 0
         ? undefined
@@ -55,21 +56,28 @@ export class Pipeline {
 
   /** Runs the handler. What it returns, throws, or refuses comes out as it is; a promise only where there is one. */
   call(run: Run): unknown {
-    return withInherited(
-      run,
-      this.#inbox === undefined ? () => this.#run(run) : () => this.#inbox?.(run, () => this.#run(run)),
-    )
+    const around = this.#around
+    if (around === undefined) return withInherited(run, () => this.#run(run, run.request))
+    // A driver may call back out of its own async context.
+    const next = (request: unknown): unknown =>
+      inherited() === run ? this.#run(run, request) : withInherited(run, () => this.#run(run, request))
+    return withInherited(run, () => around(run, next))
   }
 
-  #run(run: Run): unknown {
-    if (this.#layered === undefined) return this.#handle(run.request, run)
+  #run(run: Run, request: unknown): unknown {
+    if (this.#layered === undefined) return this.#handle(request, run)
     run.call.locals.set(RUN, run)
-    const result = this.#layered(run.request, run.call)
+    const result = this.#layered(request, run.call)
     return isRefusal(result) ? Promise.reject(result.refused) : result
   }
 
   // With layers the context may be a fork with a tighter deadline; the handler still gets its own, whose signal ends with the run.
   #handle(request: unknown, run: Run): unknown {
+    const { entry } = run
+    return entry === undefined ? this.#call(request, run) : entry.call(() => this.#call(request, run))
+  }
+
+  #call(request: unknown, run: Run): unknown {
     const { batch, handlers } = this.#settings
     if (batch !== undefined) return batch(request as readonly AnyMessageOf<MessageTypes>[], run)
     return handlers.get((request as Message).type)?.(request as never, run)

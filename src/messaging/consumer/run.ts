@@ -5,6 +5,7 @@ import { type AbortableContext, type CallContext, createContext } from '../../co
 import { type Deadline, deadlineAt } from '../../core/deadline.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import type { Ending } from './deadlines.ts'
+import { Entry } from './entry.ts'
 import type { Held } from './held.ts'
 import type { HandlerContext } from './types.ts'
 
@@ -37,7 +38,18 @@ export class Run implements HandlerContext, Inherited, Ending {
   over: boolean
   /** Its deadline has come, or it was aborted otherwise: it has a while to end. */
   ending: boolean
-  readonly #deadlineAt: number
+  /** The transaction of the inbox, while there is one. */
+  tx: unknown
+  /** What is known of each message whatever its handler does; undefined for those that it has to answer for. */
+  known: readonly unknown[] | undefined
+  /** The one call of its handler that the transaction allows. */
+  entry: Entry | undefined
+  /** Called once when it is left alone. */
+  onLeft: (() => void) | undefined
+  /** Of a batch, those that the handler was given, where an inbox kept some back. */
+  #given: readonly string[] | undefined
+  /** On the scale of the clock; it stays, whatever `endsAt` becomes. */
+  readonly deadlineAt: number
   readonly #host: RunHost
   #abortable: AbortableContext | undefined
   #aborted: { readonly reason: unknown } | undefined
@@ -62,7 +74,12 @@ export class Run implements HandlerContext, Inherited, Ending {
     this.request = request
     this.over = false
     this.ending = false
-    this.#deadlineAt = endsAt
+    this.tx = undefined
+    this.known = undefined
+    this.entry = undefined
+    this.onLeft = undefined
+    this.#given = undefined
+    this.deadlineAt = endsAt
     this.#host = host
     this.#abortable = undefined
     this.#aborted = undefined
@@ -78,7 +95,7 @@ export class Run implements HandlerContext, Inherited, Ending {
       const root = createContext({
         service: this.service,
         operation: this.operation,
-        deadline: deadlineAt(this.#deadlineAt, this.#host.clock),
+        deadline: deadlineAt(this.deadlineAt, this.#host.clock),
         // Whoever is handed a message twice has to be idempotent: at-least-once is all that a broker can promise.
         idempotent: true,
         idempotencyKey: only?.id,
@@ -99,7 +116,22 @@ export class Run implements HandlerContext, Inherited, Ending {
   }
 
   get ids(): readonly string[] {
-    return this.held.map(({ id }) => id)
+    return this.#given ?? this.held.map(({ id }) => id)
+  }
+
+  /** What was handed down with the message to whatever is published meanwhile. */
+  get cause(): { readonly id: string; readonly correlationId?: string | undefined } | undefined {
+    const [only] = this.held
+    if (only === undefined || this.held.length > 1) return undefined
+    return { id: only.id, correlationId: only.delivery.envelope.attributes['correlationid'] }
+  }
+
+  /** Its handler is about to be called inside a transaction; with `given` only for those of the batch. */
+  enter(tx: unknown, given: readonly string[] | undefined): Entry {
+    this.tx = tx
+    this.#given = given
+    this.entry = new Entry()
+    return this.entry
   }
 
   get deadline(): Deadline {

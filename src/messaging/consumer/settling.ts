@@ -100,7 +100,10 @@ export function settlerOf(desk: Hand): Settler {
   }
 
   const settled = (held: Held, outcome: MessageOutcome): void => {
-    if (outcome !== 'later') notes.forget(held.id)
+    if (outcome !== 'later') {
+      notes.forget(held.id)
+      desk.lanes.done(held)
+    }
     if (teller.heard) teller.handled(held, outcome)
     desk.putAway(held)
   }
@@ -110,8 +113,10 @@ export function settlerOf(desk: Hand): Settler {
     if (teller.heard) teller.lost(held, 'settling', error)
     if (error.code !== 'LEASE_LOST') desk.lastError = error
     // It comes again, and they would have been handled before it.
-    const behind = keepsOrder(capabilities) ? behindOf(held) : []
+    const inOrder = keepsOrder(capabilities)
+    const behind = inOrder ? behindOf(held) : []
     desk.putAway(held)
+    if (inOrder) desk.lanes.goesBack(held)
     for (const each of behind) giveBack(each)
   }
 
@@ -190,7 +195,7 @@ export function settlerOf(desk: Hand): Settler {
   }
 
   const later = (held: Held, verdict: Extract<Verdict, { readonly what: 'later' }>): void => {
-    const { delayMs, counted, reason, error, passes = false } = verdict
+    const { delayMs, counted, reason, error, passes = false, stays = false } = verdict
     const { leaseMs, extend } = held.delivery
     const wait = {
       keyed: held.delivery.envelope.key !== undefined,
@@ -199,6 +204,7 @@ export function settlerOf(desk: Hand): Settler {
       tooLongForLease: leaseMs !== undefined && extend === undefined && delayMs > leaseMs / 2,
     }
     let place = placeOf(capabilities, settings.onFailure, wait)
+    if (stays && !wait.tooLongForLease) place = wait.keyed && settings.onFailure !== 'overtake' ? 'lane' : 'beside'
     if (desk.mode !== 'go' && canGiveBack && place !== 'passed') place = 'broker'
     const here = place === 'lane' || place === 'beside'
     count(held, counted, here)
@@ -216,6 +222,7 @@ export function settlerOf(desk: Hand): Settler {
   const returnIt = (held: Held, delayMs: number, reason: string, passes: boolean): void => {
     if (held.timer !== undefined) clock.clearTimer(held.timer)
     held.timer = undefined
+    if (!passes && keepsOrder(capabilities)) desk.lanes.goesBack(held)
     const { delay, maxDelayMs, nack } = capabilities
     const canDelay = delay !== 'none' && delayMs > 0
     tell(

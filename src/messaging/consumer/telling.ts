@@ -50,6 +50,14 @@ export class Teller {
     this.#events.emit({ ...this.#of(held), type: 'message-lost', during, error })
   }
 
+  purged(entries: number): void {
+    if (this.heard) this.#events.emit({ ...this.#facts, type: 'inbox-purged', entries })
+  }
+
+  inboxFailed(during: 'purge' | 'count', error: FairleadError): void {
+    if (this.heard) this.#events.emit({ ...this.#facts, type: 'inbox-failed', during, error })
+  }
+
   abandoned(ids: readonly string[], running: number): void {
     if (this.heard) this.#events.emit({ ...this.#facts, type: 'handler-abandoned', ids, running })
   }

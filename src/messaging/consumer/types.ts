@@ -9,6 +9,7 @@ import type { ChannelAddress } from '../../core/message.ts'
 import type { ConsumerState } from '../../core/message-events.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import type { Seams } from '../../policies/seams.ts'
+import type { InboxOptions } from '../inbox/types.ts'
 import type { AnyMessageOf, Channel, MessageOf, MessageTypes } from '../types.ts'
 import type { Trigger } from './trigger.ts'
 
@@ -36,21 +37,33 @@ export interface HandlerContext {
   readonly call: CallContext
 }
 
+/** What a handler is told besides the message, where the consumer has an inbox. */
+export interface TransactionContext<Tx> extends HandlerContext {
+  /**
+   * The transaction that holds the entry of the message. Committed when the handler is done; undone when it throws, or answers with `retry()` or `dead()`, or was aborted before
+   * (`signal`: a handler that takes longer than `handlerTimeoutMs` has done nothing, even if it ends well). One that does not heed its end
+   * keeps a connection, and its message busy, until it does, where the driver hands out connections; elsewhere it finds the transaction over.
+   * It is over then. A handler may be called again with the same message and another transaction, also because the database undid the first one.
+   */
+  readonly tx: Tx
+}
+
 /**
  * A handler of each type that the consumer takes. What one returns counts only if `retry()` or `dead()` made it; what one throws is judged
  * by its `retryable`. They may be called again with the same message: make them idempotent.
  */
-export type MessageHandlers<Types extends MessageTypes> = {
-  readonly [K in keyof Types & string]?: (message: MessageOf<Types, K>, context: HandlerContext) => unknown
+export type MessageHandlers<Types extends MessageTypes, Context extends HandlerContext = HandlerContext> = {
+  readonly [K in keyof Types & string]?: (message: MessageOf<Types, K>, context: Context) => unknown
 }
 
 /**
  * A handler of whole batches, oldest message first. Answers for all of them (as a handler of one does), or with an array of outcomes, one for
- * each message in order, where undefined means done.
+ * each message in order, where undefined means done. With an inbox it is given only those that were not handled before, and a transaction is all or
+ * nothing: where some are not done, it is undone, and the others are handled again without them, in another one.
  */
-export type BatchHandler<Types extends MessageTypes> = (
+export type BatchHandler<Types extends MessageTypes, Context extends HandlerContext = HandlerContext> = (
   messages: readonly AnyMessageOf<Types>[],
-  context: HandlerContext,
+  context: Context,
 ) => unknown
 
 /** What follows on a failed attempt. */
@@ -124,12 +137,19 @@ export interface ConsumerCommonOptions<Types extends MessageTypes> extends Seams
   readonly throttle?: ThrottlePlan | false | undefined
 }
 
+type Handling<Types extends MessageTypes, Context extends HandlerContext> =
+  | { readonly handlers: MessageHandlers<NoInfer<Types>, Context>; readonly batch?: undefined }
+  | { readonly batch: BatchHandler<NoInfer<Types>, Context>; readonly handlers?: undefined }
+
 /** Options of a consumer. */
-export type ConsumerOptions<Types extends MessageTypes> = ConsumerCommonOptions<Types> &
-  (
-    | { readonly handlers: MessageHandlers<NoInfer<Types>>; readonly batch?: undefined }
-    | { readonly batch: BatchHandler<NoInfer<Types>>; readonly handlers?: undefined }
-  )
+export type ConsumerOptions<Types extends MessageTypes> = ConsumerCommonOptions<Types> & {
+  readonly [K in keyof InboxOptions<unknown>]?: undefined
+} & Handling<Types, HandlerContext>
+
+/** Options of a consumer with an inbox: its handlers get the transaction of the store. */
+export type InboxConsumerOptions<Types extends MessageTypes, Tx> = ConsumerCommonOptions<Types> &
+  InboxOptions<Tx> &
+  Handling<Types, TransactionContext<NoInfer<Tx>>>
 
 /** How a consumer is. */
 export interface ConsumerHealth {

@@ -1,6 +1,7 @@
 // What an answer or a failure of a handler means for its message. Pure: all that it goes by is given.
 import type { Random } from '../../core/clock.ts'
 import type { FairleadError } from '../../errors/base.ts'
+import { BUSY, DUPLICATE, Unasked } from '../inbox/judged.ts'
 import type { Settings } from './options.ts'
 import { isOutcome, type Outcome } from './outcomes.ts'
 
@@ -9,7 +10,7 @@ export type Counted = 'failed' | 'asked' | 'innocent'
 
 /** What is to be done with a message. */
 export type Verdict =
-  | { readonly what: 'ack'; readonly outcome: 'ack' | 'ignored' | 'expired' }
+  | { readonly what: 'ack'; readonly outcome: 'ack' | 'duplicate' | 'ignored' | 'expired' }
   /** Another attempt at once. */
   | { readonly what: 'now'; readonly reason: string; readonly error: FairleadError }
   | {
@@ -20,6 +21,8 @@ export type Verdict =
       readonly error?: FairleadError
       /** Later ones of its key need not wait for it, whatever `onFailure` says: it came before its time. */
       readonly passes?: boolean
+      /** It waits here, if its lease lasts: given back it would be handed out to everyone in turn, and each time counted. */
+      readonly stays?: boolean
     }
   | { readonly what: 'dead'; readonly reason: string; readonly error?: FairleadError }
 
@@ -38,10 +41,29 @@ export interface FailureFacts {
 type Plan = Pick<Settings, 'immediate' | 'delayedMs' | 'jitter'>
 
 export const DONE: Verdict = Object.freeze({ what: 'ack', outcome: 'ack' })
+const AGAIN: Verdict = Object.freeze({ what: 'ack', outcome: 'duplicate' })
 
 /** Of what a handler returned. */
 export function answered(answer: unknown, plan: Plan, stage: number, random: Random): Verdict {
-  return isOutcome(answer) ? asked(answer, plan, stage, random) : DONE
+  if (isOutcome(answer)) return asked(answer, plan, stage, random)
+  if (answer === DUPLICATE) return AGAIN
+  if (answer === BUSY) return waits('IN_PROGRESS: another delivery of it is being handled now', random)
+  if (answer instanceof Unasked) return { ...waits(`no inbox: ${reasonOf(answer.error)}`, random), error: answer.error }
+  return DONE
+}
+
+// How long the other one takes, or the inbox is away, is not known; mostly it is less.
+const SOON_MS = 1_000
+
+// The message is not at fault, and nothing is wrong with the handler.
+function waits(reason: string, random: Random): Extract<Verdict, { readonly what: 'later' }> {
+  return {
+    what: 'later',
+    delayMs: SOON_MS * (0.5 + random()),
+    counted: 'innocent',
+    reason,
+    stays: true,
+  }
 }
 
 function asked(outcome: Outcome, plan: Plan, stage: number, random: Random): Verdict {

@@ -26,6 +26,16 @@ export interface HandlerContext<D extends OperationDefinition = OperationDefinit
   setHeader(name: string, value: string): void
 }
 
+/** The second argument of a handler whose adapter keeps answers. */
+export interface TransactionHandlerContext<Tx, D extends OperationDefinition = OperationDefinition>
+  extends HandlerContext<D> {
+  /**
+   * The transaction that the answer is part of. Committed with it; undone when the handler throws, `fail` included. It is over then. A handler is called again, with another
+   * one, where the database undid the first because of another transaction.
+   */
+  readonly tx: Tx
+}
+
 const OURS = new Set([
   'content-type',
   'content-length',
@@ -34,6 +44,7 @@ const OURS = new Set([
   'fairlead-failure',
   'allow',
   'retry-after',
+  'idempotency-replayed',
 ])
 
 export class RequestContext implements HandlerContext {
@@ -43,7 +54,9 @@ export class RequestContext implements HandlerContext {
   readonly deadline: Deadline
   readonly idempotencyKey: string | undefined
   /** Headers that the handler has set. */
-  readonly replyHeaders: Record<string, string> = {}
+  replyHeaders: Record<string, string> = {}
+  /** Where the adapter keeps answers. */
+  tx: unknown = undefined
   readonly #request: WireRequest
   #headers: Readonly<Record<string, string>> | undefined
 
@@ -63,6 +76,12 @@ export class RequestContext implements HandlerContext {
     // Handlers take them out of the context: `({ sku }, { fail }) => ...`.
     this.fail = this.fail.bind(this)
     this.setHeader = this.setHeader.bind(this)
+  }
+
+  /** The handler is about to be called in a transaction, perhaps not for the first time. */
+  enter(tx: unknown): void {
+    this.tx = tx
+    this.replyHeaders = {}
   }
 
   get headers(): Readonly<Record<string, string>> {

@@ -10,9 +10,11 @@ import type { Code } from '../../errors/codes.ts'
 import { failureParts } from '../contract.ts'
 import type { AnySchema, Operation } from '../types.ts'
 import { RequestContext } from './handler-context.ts'
+import { answerOnce, type Idempotency, streamsTakeNoKey } from './idempotent.ts'
 import type { InFlight, Place } from './in-flight.ts'
 import { Answered, failureReply, type Leaving, outgoing, problemOf, problemReply, replyInvalid } from './problem.ts'
 import { readInput } from './read-input.ts'
+import { RecordedRequest } from './recorded-request.ts'
 import type { Found, Router } from './router.ts'
 import { streamReply } from './stream-reply.ts'
 import { discardReply, type WireReply, type WireRequest } from './wire.ts'
@@ -34,6 +36,7 @@ export interface Serving {
     | ((error: unknown, where: { readonly service: string; readonly operation: string }) => void)
     | undefined
   readonly clock: Clock
+  readonly idempotency: Idempotency | undefined
   readonly inFlight: InFlight
   readonly closing: () => boolean
 }
@@ -172,9 +175,14 @@ class Served {
   }
 
   async #work(context: RequestContext): Promise<WireReply> {
+    const { idempotency } = this.#serving
+    const { streaming } = this.#operation
+    if (idempotency !== undefined && streaming !== 'none' && context.idempotencyKey !== undefined)
+      return streamsTakeNoKey(this.#operation)
+    const keyed = idempotency === undefined || streaming !== 'none' ? undefined : new RecordedRequest(this.#request)
     let input: unknown
     try {
-      input = await readInput(this.#found, this.#request, this.#serving.maxBodyBytes)
+      input = await readInput(this.#found, keyed ?? this.#request, this.#serving.maxBodyBytes)
     } catch (error) {
       // Nothing was done yet, and it is the caller who is at fault; a schema that throws is ours.
       if (error instanceof Answered)
@@ -184,6 +192,23 @@ class Served {
     }
     // Nobody waits for it any more.
     if (context.signal.aborted) throw context.signal.reason
+    if (keyed === undefined || idempotency === undefined) return this.#handle(input, context)
+    return answerOnce(idempotency, {
+      operation: this.#operation,
+      request: keyed,
+      context,
+      handle: () => this.#handle(input, context),
+      declared: async (error) => {
+        const end = await this.#declared(error)
+        return end?.type === 'failure'
+          ? failureReply(end.failure, end.data, end.status, context.replyHeaders)
+          : undefined
+      },
+      failed: (error) => this.#tell(error, context.signal),
+    })
+  }
+
+  async #handle(input: unknown, context: RequestContext): Promise<WireReply> {
     const handler = this.#serving.handlers[this.#operation.name] as AnyHandler
     const within = <T>(work: () => T): T =>
       withInherited({ deadline: context.deadline, headers: this.#handedDown(), signal: context.signal }, work)
@@ -252,7 +277,12 @@ class Served {
     const error = declared?.error ?? thrown
     this.#tell(error, signal)
     if (isFairleadError(error, 'REPLY_INVALID') && error.service === service && error.operation === name)
-      return { type: 'error', error, leaving: { effect: 'done', status: 500 } }
+      // What was done in a transaction was undone; what else was done is not known.
+      return {
+        type: 'error',
+        error,
+        leaving: { effect: this.#serving.idempotency === undefined ? 'done' : 'unknown', status: 500 },
+      }
     if (error instanceof Answered) return { type: 'error', error: error.error, leaving: { status: error.status } }
     return { type: 'error', error: outgoing(error, this.#operation), leaving: {} }
   }

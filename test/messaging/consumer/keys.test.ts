@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { createError } from '../../../src/errors/classes.ts'
 import { retry } from '../../../src/messaging/index.ts'
 import { type Bench, bench, gate } from './kit.ts'
 
@@ -343,4 +344,21 @@ describe('a broker that cannot be told', () => {
     expect(of('message-lost')).toMatchObject([{ id: 'a1', during: 'settling' }])
     expect(consumer.health().held).toBe(0)
   })
+})
+
+test('what could not be settled comes again, and nothing of its key before it', async () => {
+  const done: string[] = []
+  const { broker, settle } = await bench({ handlers: { placed: ({ id }) => void done.push(id) } })
+  broker.deliver({ id: 'a', key: 'k', settleFails: [createError({ code: 'LEASE_LOST' })] })
+  await settle()
+  // Handed out before that, and behind it.
+  const early = broker.deliver({ id: 'b', key: 'k' })
+  await settle()
+  expect([early.verdict, done]).toEqual(['retry', ['a']])
+  const handed = ['a', 'b'].map((id) => broker.deliver({ id, key: 'k' }))
+  await settle()
+  expect([handed.map(({ verdict }) => verdict), done]).toEqual([
+    ['ack', 'ack'],
+    ['a', 'a', 'b'],
+  ])
 })

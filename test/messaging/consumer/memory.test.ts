@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { memoryBroker, memoryTransport } from '../../../src/adapters/memory/index.ts'
-import { type Consumer, createConsumer, createPublisher, queue, topic } from '../../../src/messaging/index.ts'
+import { type Consumer, createConsumer, createPublisher, queue, retry, topic } from '../../../src/messaging/index.ts'
 import { fakeClock } from '../../../src/testing/fake-clock.ts'
 
 const Orders = topic('orders', { 'order.placed': z.object({ n: z.number() }) })
@@ -134,3 +134,47 @@ test('the rule decides, and what waits meanwhile was never handed out', async ()
   expect(await consumer.lag()).toMatchObject({ waiting: 5 })
   await consumer.close()
 })
+
+test.each(['block-key', 'park-key'] as const)(
+  'one that goes back does not have all later ones of its key delivered twice: %s',
+  async (onFailure) => {
+    const clock = fakeClock()
+    const transport = memoryTransport({ broker: memoryBroker({ clock }) })
+    const done: number[] = []
+    let received = 0
+    let asked = false
+    const consumer = createConsumer({
+      transport,
+      channel: Orders,
+      group: 'billing',
+      clock,
+      random: () => 0,
+      onFailure,
+      onEvent: ({ type }) => {
+        if (type === 'message-received') received++
+      },
+      handlers: {
+        'order.placed': async ({ data: { n } }) => {
+          await Promise.resolve()
+          if (n === 5 && !asked) {
+            asked = true
+            return retry({ afterMs: 1_000 })
+          }
+          done.push(n)
+          return undefined
+        },
+      },
+    })
+    await consumer.start()
+    const publisher = createPublisher({ transport, source: '/shop', clock })
+    await publisher.publish(
+      Orders,
+      Array.from({ length: 300 }, (_, n) => ({ type: 'order.placed' as const, data: { n }, key: 'k' })),
+    )
+    for (let n = 0; n < 10; n++) await clock.advance(1_000)
+    expect(done).toEqual(Array.from({ length: 300 }, (_, n) => n))
+    expect(received).toBeLessThan(330)
+    await publisher.close()
+    await consumer.close()
+  },
+)
