@@ -18,6 +18,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   messaging: inner,
   discovery: inner,
   adapters: [...inner, ...pillars],
+  cli: [...inner, ...pillars, 'adapters'],
   testing: [...inner, ...pillars, 'adapters/memory'],
 }
 

@@ -16,6 +16,10 @@ const serversWithSuites = (): readonly string[] => {
   const names = folders.flatMap((folder) =>
     readdirSync(inRoot(folder), { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
+      // What suites share has a folder as well.
+      .filter(({ name }) =>
+        readdirSync(join(inRoot(folder), name), { recursive: true }).some((file) => String(file).endsWith('.test.ts')),
+      )
       .map((entry) => entry.name),
   )
   return [...new Set(names)].sort()

@@ -1,0 +1,71 @@
+// `npm run chaos`: real processes on a real database under faults, or the simulation for as many schedules as one likes.
+//   npm run chaos -- --minutes 10 --seed 7 --database postgres|mariadb --messages 100000
+//   npm run chaos -- --broken id-cursor          a relay, store or consumer that is broken on purpose: it has to be caught
+//   npm run chaos -- --simulate 20000 [--seed n] seeded schedules in virtual time; with a seed and 1, one of them again
+import { parseArgs } from 'node:util'
+import { runChaos } from '../chaos/kit/run.ts'
+import { BREAKAGES, type BreakageName, type DatabaseName } from '../chaos/kit/words.ts'
+import { explore } from '../simulation/engine/explore.ts'
+import { mutants } from '../simulation/mutants.ts'
+import { orderFlow } from '../simulation/order-flow.ts'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string' },
+    seed: { type: 'string' },
+    database: { type: 'string', default: 'postgres' },
+    messages: { type: 'string' },
+    faults: { type: 'string' },
+    only: { type: 'string' },
+    broken: { type: 'string' },
+    simulate: { type: 'string' },
+  },
+})
+
+const number = (name: string, text: string | undefined, otherwise: number): number => {
+  const value = text === undefined ? otherwise : Number(text)
+  if (!(value > 0)) throw new Error(`--${name} ${String(text)}: give a number above 0`)
+  return value
+}
+const oneOf = <T extends string>(name: string, text: string | undefined, all: readonly T[]): T | undefined => {
+  if (text !== undefined && !all.includes(text as T))
+    throw new Error(`--${name} ${text}: give one of ${all.join(', ')}`)
+  return text as T | undefined
+}
+
+const seed = number('seed', values.seed, 1 + (Date.now() % 1_000_000))
+
+async function simulate(schedules: number): Promise<boolean> {
+  const mutant = mutants.find(({ name }) => name === values.broken)
+  if (values.broken !== undefined && mutant === undefined)
+    throw new Error(`--broken ${values.broken}: give one of ${mutants.map(({ name }) => `"${name}"`).join(', ')}`)
+  const { failure, ...ran } = await explore(orderFlow(mutant?.name, mutant?.breakage), { schedules, seed })
+  if (failure !== undefined) console.log(failure.text)
+  console.log(
+    `${ran.schedules} schedules from seed ${seed}, ${ran.faults} faults, ${ran.steps} steps: ${failure === undefined ? 'nothing found' : `seed ${failure.seed} fails`}`,
+  )
+  return failure === undefined
+}
+
+async function chaos(): Promise<boolean> {
+  const result = await runChaos({
+    database: oneOf<DatabaseName>('database', values.database, ['postgres', 'mariadb']) ?? 'postgres',
+    seed,
+    messages: number('messages', values.messages, 100_000),
+    minutes: number('minutes', values.minutes, 10),
+    faults: values.faults === undefined ? undefined : Number(values.faults),
+    only: values.only,
+    broken: oneOf<BreakageName>('broken', values.broken, BREAKAGES),
+    stallMs: values.broken === undefined ? 60_000 : 15_000,
+    log: (line) => console.log(line),
+  })
+  console.log(result.text)
+  return result.report.ok && result.fencing.length === 0 && result.deadlocks.transaction === 0
+}
+
+const good = await (values.simulate === undefined ? chaos() : simulate(number('simulate', values.simulate, 1)))
+const expected = values.broken === undefined
+console.log(
+  good === expected ? (expected ? 'all is well' : 'it was caught') : expected ? 'FAILED' : 'IT WAS NOT CAUGHT',
+)
+process.exitCode = good === expected ? 0 : 1
