@@ -1,5 +1,5 @@
-// What the three services promise one another. Both sides of every call are typed by these.
-import { defineContract } from 'fairlead'
+// What the services promise one another. Both sides of every call, and of every message, are typed by these.
+import { defineContract, topic } from 'fairlead'
 import { z } from 'zod'
 
 const order = { orderId: z.string(), sku: z.string(), quantity: z.number().int().positive() }
@@ -50,4 +50,9 @@ export const Orders = defineContract('orders', {
     input: z.object({ sku: z.string() }),
     output: z.object({ level: z.number(), from: z.string(), ageMs: z.number() }),
   },
+})
+
+/** What the order service tells whoever wants to know. */
+export const OrderEvents = topic('order-events', {
+  'order.placed': z.object(order),
 })

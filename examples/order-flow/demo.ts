@@ -1,17 +1,32 @@
-// npm run demo: starts the shop for real (five processes), breaks it one way after another, and counts at the servers what happened.
+// npm run demo [-- --database postgres://...]: starts the shop for real (seven processes), breaks it one way after another, and counts at the servers
+// and in the databases what happened.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { createProxy, type FairleadError, httpTransport, isFailure } from 'fairlead'
-import { Orders } from './contracts.ts'
+import { httpPushTransport } from 'fairlead/http-push'
+import { createPublisher } from 'fairlead/messaging'
+import { OrderEvents, Orders } from './contracts.ts'
+import { type Database, type Databases, dropDatabases, openDatabase } from './database.ts'
 import type { Ask, Mood, Seen } from './service.ts'
 import { bar, check, step, verdict } from './show.ts'
 
 const ledger = mkdtempSync(join(tmpdir(), 'order-flow-'))
+const { values } = parseArgs({ options: { database: { type: 'string' } } })
+const databases: Databases = {
+  folder: ledger,
+  postgres: values.database === undefined ? undefined : { url: values.database, prefix: `order_flow_${process.pid}` },
+}
 const children: ChildProcess[] = []
+// However it ends, also when a service does not start.
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+  rmSync(ledger, { recursive: true, force: true })
+})
 
 async function start(service: string, argument: string): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(
@@ -89,18 +104,35 @@ const DEADLINE_MS = 1_500
 // Loaded machines answer late; a deadline that is not held is late by much more.
 const SLACK_MS = 750
 
-console.log('Starting the shop: an order service, two inventories, two payments ...')
-const [inventoryA, inventoryB, paymentA, paymentB] = await Promise.all([
-  start('inventory', ledger),
-  start('inventory', ledger),
-  start('payment', ledger),
-  start('payment', ledger),
-])
-const at = ({ port }: { port: number }): string => `127.0.0.1:${port}`
-const order = await start(
-  'order',
-  JSON.stringify({ inventory: [at(inventoryA), at(inventoryB)], payment: [at(paymentA), at(paymentB)] }),
+console.log(
+  'Starting the shop: an order service, two inventories, two payments, a warehouse, a notification service ...',
 )
+const [inventoryA, inventoryB, paymentA, paymentB, firstWarehouse, notification] = await Promise.all([
+  start('inventory', ledger),
+  start('inventory', ledger),
+  start('payment', ledger),
+  start('payment', ledger),
+  start('warehouse', JSON.stringify({ databases })),
+  start('notification', JSON.stringify({ databases })),
+])
+let warehouse = firstWarehouse
+const at = ({ port }: { port: number }): string => `127.0.0.1:${port}`
+const orderService = (port?: number): Promise<{ child: ChildProcess; port: number }> =>
+  start(
+    'order',
+    JSON.stringify({
+      instances: { inventory: [at(inventoryA), at(inventoryB)], payment: [at(paymentA), at(paymentB)] },
+      subscribers: { warehouse: `http://${at(warehouse)}`, notification: `http://${at(notification)}` },
+      databases,
+      port,
+    }),
+  )
+let order = await orderService()
+const [shipped, mailed, ordered] = await Promise.all([
+  openDatabase(databases, 'warehouse'),
+  openDatabase(databases, 'notification'),
+  openDatabase(databases, 'order'),
+])
 const inventories = [inventoryA.child, inventoryB.child]
 const payments = [paymentA.child, paymentB.child]
 const transport = httpTransport({ baseUrl: `http://${at(order)}` })
@@ -249,14 +281,143 @@ async function burst(): Promise<void> {
 const median = (outcomes: readonly Outcome[]): number =>
   Math.round(outcomes.map(({ ms }) => ms).sort((a, b) => a - b)[outcomes.length >> 1] ?? 0)
 
+/** How often each order stands in a table. */
+async function counted(database: Database, table: string): Promise<ReadonlyMap<string, number>> {
+  const rows = await database.read(`select order_id from {${table}}`)
+  const times = new Map<string, number>()
+  for (const { order_id } of rows) times.set(order_id as string, (times.get(order_id as string) ?? 0) + 1)
+  return times
+}
+const times = (of: ReadonlyMap<string, number>): number => sum([...of.values()])
+/** Waits until so many rows are there, then a little: one too many would come now. */
+async function until(database: Database, table: string, rows: number): Promise<ReadonlyMap<string, number>> {
+  for (let tries = 0; tries < 300 && times(await counted(database, table)) < rows; tries++) await pause(100)
+  await pause(300)
+  return counted(database, table)
+}
+const pause = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms))
+/** The orders that the order service has committed: the others must have each once. */
+const everyOrderOnce = async (of: ReadonlyMap<string, number>): Promise<boolean> => {
+  const placed = await counted(ordered, 'placed')
+  return of.size === placed.size && [...of].every(([orderId, often]) => often === 1 && placed.has(orderId))
+}
+const known = async (): Promise<number> => (await counted(ordered, 'placed')).size
+
+async function caughtUp(): Promise<void> {
+  step('8. What the others were told meanwhile', 'each order that was accepted so far: shipped once, mailed once')
+  const all = await known()
+  const [shipments, mails] = [await until(shipped, 'shipment', all), await until(mailed, 'mail', all)]
+  check(`${all} orders, ${times(shipments)} shipments, each once`, await everyOrderOnce(shipments))
+  check(`${times(mails)} mails, each once`, await everyOrderOnce(mails))
+}
+
+async function notificationDown(): Promise<void> {
+  step('9. Notification is down', 'orders are accepted and shipped all the same; the mails go out later, each once')
+  const before = times(await counted(mailed, 'mail'))
+  await setMood([notification.child], { down: true })
+  const outcomes = await orders(10, 2)
+  check(`${accepted(outcomes)} of 10 accepted, ${codes(outcomes)}`, accepted(outcomes) === 10)
+  const shipments = await until(shipped, 'shipment', await known())
+  check(`shipped: ${times(shipments)} of ${await known()}`, await everyOrderOnce(shipments))
+  check(
+    `mails since: ${times(await counted(mailed, 'mail')) - before}`,
+    times(await counted(mailed, 'mail')) === before,
+  )
+  await setMood([notification.child], {})
+  const mails = await until(mailed, 'mail', await known())
+  check(`notification is back: ${times(mails) - before} mails went out`, await everyOrderOnce(mails))
+}
+
+async function warehouseKilled(): Promise<void> {
+  step(
+    '10. The warehouse is killed (kill -9) while it writes a shipment',
+    'after its restart everything is shipped, once',
+  )
+  await setMood([warehouse.child], { dieAfter: 3 })
+  const dead = once(warehouse.child, 'exit')
+  const outcomes = await orders(10, 2)
+  await dead
+  const meanwhile = times(await counted(shipped, 'shipment'))
+  check(
+    `${accepted(outcomes)} of 10 accepted; the warehouse died, ${(await known()) - meanwhile} not shipped`,
+    accepted(outcomes) === 10 && meanwhile < (await known()),
+  )
+  warehouse = await start('warehouse', JSON.stringify({ databases, port: warehouse.port }))
+  const shipments = await until(shipped, 'shipment', await known())
+  check(`it is back: ${times(shipments)} of ${await known()} shipped, each once`, await everyOrderOnce(shipments))
+}
+
+async function orderKilled(): Promise<void> {
+  step(
+    '11. The order service is killed (kill -9) between commit and relay',
+    'what it has committed is told after its restart',
+  )
+  await setMood([order.child], { holdRelay: true })
+  const outcomes = await orders(10, 2)
+  const dead = once(order.child, 'exit')
+  order.child.kill('SIGKILL')
+  await dead
+  const { backlog } = await ordered.store.outbox.stats()
+  check(
+    `${accepted(outcomes)} of 10 accepted; ${backlog} messages in its outbox when it died`,
+    accepted(outcomes) === 10 && backlog === 10,
+  )
+  order = await orderService(order.port)
+  const shipments = await until(shipped, 'shipment', await known())
+  const mails = await until(mailed, 'mail', await known())
+  check(
+    `it is back: ${times(shipments)} of ${await known()} shipped, ${times(mails)} mailed, each once`,
+    (await everyOrderOnce(shipments)) && (await everyOrderOnce(mails)),
+  )
+  check(`its outbox is empty`, (await ordered.store.outbox.stats()).backlog === 0)
+}
+
+async function duplicates(): Promise<void> {
+  step('12. The same message is delivered ten times over', 'it is applied once')
+  const before = times(await counted(shipped, 'shipment'))
+  const direct = httpPushTransport({ subscribers: { 'order-events': { warehouse: `http://${at(warehouse)}` } } })
+  const publisher = createPublisher({ transport: direct, source: '/demo' })
+  const message = {
+    type: 'order.placed',
+    id: 'again-and-again',
+    key: 'demo',
+    data: { orderId: 'from-the-demo', sku: 'A-1', quantity: 1 },
+  } as const
+  const results = await Promise.all(
+    Array.from({ length: 10 }, () => publisher.result(OrderEvents, message, { deadlineMs: 10_000 })),
+  )
+  await publisher.close()
+  await direct.close()
+  const handled = results.filter(({ status }) => status !== 'failed').length
+  const more = times(await counted(shipped, 'shipment')) - before
+  check(
+    `${handled} of 10 deliveries were answered with success, ${more} shipment was written`,
+    handled === 10 && more === 1,
+  )
+}
+
 try {
-  for (const one of [allWell, slowPayment, failingPayment, refusedPayment, staleStock, killed, burst]) {
+  for (const one of [
+    allWell,
+    slowPayment,
+    failingPayment,
+    refusedPayment,
+    staleStock,
+    killed,
+    burst,
+    caughtUp,
+    notificationDown,
+    warehouseKilled,
+    orderKilled,
+    duplicates,
+  ]) {
     await calm()
     await one()
   }
 } finally {
   for (const child of children) child.kill('SIGKILL')
   await transport.close()
-  rmSync(ledger, { recursive: true, force: true })
+  await Promise.all([shipped.close(), mailed.close(), ordered.close()])
+  await dropDatabases(databases)
 }
 verdict()

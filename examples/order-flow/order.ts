@@ -1,11 +1,24 @@
-// The order service: reserves, then charges, then answers. Everything that can go wrong with the other two is settled by the options here.
-import { createDiscovery, createProxy, createServerAdapter, httpTransport, isFailure, lastGood } from 'fairlead'
+// The order service: reserves, charges, then writes the order and tells the others of it in one commit. Everything that can go wrong with inventory and
+// payment is settled by the options here; what happens to warehouse and notification cannot fail an order at all.
+import {
+  createDiscovery,
+  createOutbox,
+  createProxy,
+  createRelay,
+  createServerAdapter,
+  httpTransport,
+  isFailure,
+  lastGood,
+} from 'fairlead'
 import { staticSource } from 'fairlead/discovery'
+import { httpPushTransport } from 'fairlead/http-push'
 import { circuitBreaker } from 'fairlead/policies'
-import { Inventory, Orders, Payment } from './contracts.ts'
+import { Inventory, OrderEvents, Orders, Payment } from './contracts.ts'
+import { openDatabase } from './database.ts'
 import { runService } from './service.ts'
 
-const discovery = createDiscovery({ source: staticSource(JSON.parse(process.argv[2] as string)) })
+const { instances, subscribers, databases, port } = JSON.parse(process.argv[2] as string)
+const discovery = createDiscovery({ source: staticSource(instances) })
 const transport = httpTransport({ discovery })
 const circuits = [
   circuitBreaker({ name: 'inventory', openMs: 1_000 }),
@@ -26,6 +39,16 @@ const payment = createProxy(Payment, {
   circuitBreaker: circuits[1],
 })
 
+const { store, run } = await openDatabase(
+  databases,
+  'order',
+  '{placed} (order_id text primary key, charge text not null)',
+)
+const outbox = createOutbox(store)
+const push = httpPushTransport({ subscribers: { 'order-events': subscribers }, deadLetters: false })
+let relay = createRelay({ outbox, transport: push, backoff: { maxMs: 1_000 } })
+await relay.start()
+
 const adapter = createServerAdapter(Orders, {
   quote: async ({ sku }) => {
     const { value, from, ageMs } = await inventory.stock.detailed({ sku })
@@ -36,6 +59,16 @@ const adapter = createServerAdapter(Orders, {
       const { reservationId } = await inventory.reserve({ orderId, sku, quantity })
       try {
         const { chargeId } = await payment.charge({ orderId, amount: 10 * quantity, card })
+        await store.transaction(async (tx) => {
+          const known = await run(tx, 'select 1 from {placed} where order_id = ?', orderId)
+          if (known.length > 0) return // asked again: it was written and told then
+          await run(tx, 'insert into {placed} (order_id, charge) values (?, ?)', orderId, chargeId)
+          await outbox.publish(tx, OrderEvents, {
+            type: 'order.placed',
+            key: orderId,
+            data: { orderId, sku, quantity },
+          })
+        })
         return { orderId, chargeId }
       } catch (error) {
         if (!isFailure(error, Payment, 'charge', 'declined')) throw error
@@ -49,8 +82,14 @@ const adapter = createServerAdapter(Orders, {
   },
 })
 await runService(adapter.node(), {
-  mood: ({ reset }) => {
+  port,
+  mood: async ({ reset, holdRelay }) => {
     if (reset) for (const circuit of circuits) circuit.reset()
+    if (holdRelay) await relay.close()
+    else if (relay.health().state === 'closed') {
+      relay = createRelay({ outbox, transport: push, backoff: { maxMs: 1_000 } })
+      await relay.start()
+    }
   },
   seen: () => ({ paymentCircuitOpen: circuits[1].state === 'closed' ? 0 : 1 }),
 })

@@ -12,6 +12,10 @@ export interface Mood {
   readonly down?: boolean
   /** For the order service: circuits as new. */
   readonly reset?: boolean
+  /** For the order service: commit, and let the messages lie. */
+  readonly holdRelay?: boolean
+  /** For the warehouse: kill -9 in the middle of handling so many messages from now. */
+  readonly dieAfter?: number
 }
 
 /** What a service saw, counted there. */
@@ -26,7 +30,12 @@ export type Ask = { readonly mood: Mood } | { readonly seen: 'and forget' | 'and
 /** Runs a service in this process: listens, counts, obeys the demo. */
 export async function runService(
   listener: RequestListener,
-  own: { mood?: (mood: Mood) => void; seen?: () => Record<string, number> } = {},
+  own: {
+    mood?: (mood: Mood) => void | Promise<void>
+    seen?: () => Record<string, number>
+    /** The one it had before it was killed. Default: any. */
+    port?: number | undefined
+  } = {},
 ): Promise<void> {
   let mood: Mood = {}
   let requests = 0
@@ -44,12 +53,12 @@ export async function runService(
     if (delayMs === undefined) work()
     else setTimeout(work, delayMs)
   })
-  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+  await new Promise<void>((ready) => server.listen(own.port ?? 0, '127.0.0.1', ready))
   const { port } = server.address() as AddressInfo
   process.on('message', async (ask: Ask) => {
     if ('mood' in ask) {
       mood = ask.mood
-      own.mood?.(mood)
+      await own.mood?.(mood)
       if (mood.down && server.listening) {
         const closed = new Promise((done) => server.close(done))
         server.closeAllConnections()
