@@ -4,6 +4,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os'
 import type { Line } from './lines.ts'
 import { printLines } from './lines.ts'
 import { benchMessaging } from './messaging/messaging.ts'
+import { benchOutbox } from './outbox/outbox.ts'
 import { benchRpi } from './rpi/rpi.ts'
 
 /** What an area gives: its lines, and whatever else belongs into the JSON. */
@@ -17,6 +18,7 @@ const AREAS: Readonly<
 > = {
   rpi: benchRpi,
   messaging: benchMessaging,
+  outbox: benchOutbox,
 }
 
 const [area = '', ...rest] = process.argv.slice(2)
@@ -25,7 +27,9 @@ const unknown = rest.filter((word) => !['--check', '--quick'].includes(word) && 
 const bench = AREAS[area]
 if (bench === undefined || unknown.length > 0) {
   console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=<part>]`)
-  console.error('parts: calls, http (rpi); memory, waiting, postgres (messaging)')
+  console.error(
+    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox)',
+  )
   process.exit(2)
 }
 
