@@ -108,7 +108,7 @@ export function settlerOf(desk: Hand): Settler {
     desk.putAway(held)
   }
 
-  const unsettled = (held: Held, thrown: unknown): void => {
+  const unsettled = (held: Held, outcome: MessageOutcome, thrown: unknown): void => {
     const error = classify(thrown, { channel: settings.channel.name, transport: settings.transport.name })
     if (teller.heard) teller.lost(held, 'settling', error)
     if (error.code !== 'LEASE_LOST') desk.lastError = error
@@ -116,7 +116,7 @@ export function settlerOf(desk: Hand): Settler {
     const inOrder = keepsOrder(capabilities)
     const behind = inOrder ? behindOf(held) : []
     desk.putAway(held)
-    if (inOrder) desk.lanes.goesBack(held)
+    if (inOrder && outcome !== 'later') desk.lanes.goesBack(held)
     for (const each of behind) giveBack(each)
   }
 
@@ -149,7 +149,7 @@ export function settlerOf(desk: Hand): Settler {
       desk.mode === 'end' ||
       isFairleadError(error, 'LEASE_LOST')
     ) {
-      unsettled(held, error)
+      unsettled(held, outcome, error)
       return
     }
     held.timer = clock.setTimer(

@@ -1,33 +1,23 @@
 // Sends what was read: so many sends at once, none that could outlast the lease, no key in two of them; and finds out what became of each message.
-import { LONGEST_TIMER_MS } from '../../core/clock.ts'
 import type { PendingRow, RowVerdict } from '../../core/contracts/store.ts'
-import type { ChannelAddress, Envelope } from '../../core/message.ts'
+import type { Envelope } from '../../core/message.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import { reasonOf } from './faults.ts'
-import { Hand, nameOf, type Parcel } from './hand.ts'
+import { Hand, type Parcel } from './hand.ts'
 import { type Failure, judge } from './judging.ts'
-import { Outage } from './outage.ts'
+import { Outages, type OutagesHost } from './outages.ts'
 import type { RelaySettings } from './relay-options.ts'
 import type { RelayTeller } from './relay-telling.ts'
 import { type Answer, type Sending, send, silent } from './sending.ts'
-import { headsOf, Standing } from './standing.ts'
+import { headsOf, type Standing } from './standing.ts'
 import type { Tenure } from './tenure.ts'
-import { Turns } from './turns.ts'
+import { decidedByTime } from './timing.ts'
 
 /** Who is told of what was found. */
-export interface DispatchHost {
-  /** To be settled. */
-  verdict(row: PendingRow, verdict: RowVerdict): void
+export interface DispatchHost extends OutagesHost {
   /** It stays in the table as it is, and is to be read again. */
   letGo(row: PendingRow): void
   published(count: number): void
-  failed(error: unknown): FairleadError
-  /** Nothing gets through. */
-  away(error: FairleadError): void
-  /** Something gets through again. */
-  back(): void
-  /** The next try of a channel, or a transport, that is away is due. */
-  due(): void
   /** A send has ended. */
   ended(): void
   /** The table has more than what was read. */
@@ -48,17 +38,10 @@ export class Dispatch {
   readonly #teller: RelayTeller
   readonly #host: DispatchHost
   readonly #hand: Hand
-  readonly #outage: Outage
+  readonly #outages: Outages
   readonly #sendings: Map<Parcel, Sending>
   /** Sends that got nothing through while others were still out. */
   #undecided: { readonly failures: readonly Failure[]; readonly sending: Sending }[]
-  /** By name. */
-  readonly #standings: Map<string, Standing>
-  /** Those that are away. */
-  readonly #away: Map<string, Standing>
-  readonly #turns: Turns
-  /** Rows that were put aside are seen again by then. */
-  #asideUntil: number
   #state: 'running' | 'draining' | 'stopped'
 
   constructor(settings: RelaySettings, tenure: Tenure, teller: RelayTeller, host: DispatchHost) {
@@ -68,13 +51,9 @@ export class Dispatch {
     this.#teller = teller
     this.#host = host
     this.#hand = new Hand()
-    this.#outage = new Outage(settings.outageBackoff, settings.world, () => host.due())
+    this.#outages = new Outages(settings, teller, host, () => this.#letGo(() => true))
     this.#sendings = new Map()
     this.#undecided = []
-    this.#standings = new Map()
-    this.#away = new Map()
-    this.#turns = new Turns()
-    this.#asideUntil = -Infinity
     this.#state = 'running'
   }
 
@@ -95,7 +74,7 @@ export class Dispatch {
 
   /** Whether nothing gets through. `due`: but it may be tried. */
   get outage(): 'no' | 'on' | 'due' {
-    return this.#outage.on ? (this.#outage.due ? 'due' : 'on') : 'no'
+    return this.#outages.all
   }
 
   add(row: PendingRow): void {
@@ -104,34 +83,22 @@ export class Dispatch {
 
   /** There is something new while nothing gets through: it is tried, no sooner than so long after the last try. */
   sooner(atLeastMs: number): void {
-    this.#outage.sooner(atLeastMs)
+    this.#outages.sooner(atLeastMs)
   }
 
   /** Channels that are away are tried now. */
   trySoon(): void {
-    for (const { outage } of this.#away.values()) outage.sooner(0)
+    this.#outages.trySoon()
   }
 
   /** Whether there is one, not behind another of its key, that was not tried since nothing gets through. */
   anyUntried(rows: readonly PendingRow[]): boolean {
-    const keys = new Set<string>()
-    for (const row of rows) {
-      const { key } = row.envelope
-      const name = key === undefined ? undefined : `${nameOf(row.channel)} ${key}`
-      if ((name === undefined || !keys.has(name)) && this.#turns.rank(row) === 0) return true
-      if (name !== undefined) keys.add(name)
-    }
-    return false
+    return this.#outages.turns.anyUntried(rows)
   }
 
   /** The table has nothing to try: what nothing got through of was skipped, or is another's. */
   nothingThere(): void {
-    if (!this.#outage.due || this.#sendings.size > 0 || this.#clock.now() < this.#asideUntil) return
-    const afterMs = this.#outage.over()
-    if (afterMs === undefined || this.#state !== 'running') return
-    this.#turns.clear()
-    this.#teller.resumed(afterMs)
-    this.#host.back()
+    if (this.#sendings.size === 0) this.#outages.nothingThere(this.#state === 'running')
   }
 
   /** Lets go of these as far as they wait. Says how many are out. */
@@ -145,7 +112,7 @@ export class Dispatch {
   /** Begins nothing any more. */
   drain(): void {
     this.#state = 'draining'
-    this.#stopWaiting()
+    this.#outages.stop()
     this.#letGo(() => true)
   }
 
@@ -157,12 +124,7 @@ export class Dispatch {
   /** Hears no answer any more. */
   stop(): void {
     this.#state = 'stopped'
-    this.#stopWaiting()
-  }
-
-  #stopWaiting(): void {
-    this.#outage.stop()
-    for (const { outage } of this.#away.values()) outage.stop()
+    this.#outages.stop()
   }
 
   /** Sends what can be sent now. */
@@ -170,26 +132,25 @@ export class Dispatch {
     if (this.#state !== 'running') return
     const { concurrency, batch } = this.#settings
     const hand = this.#hand
-    if (this.#outage.on) {
-      if (this.#outage.due && this.#sendings.size === 0 && hand.waiting > 0 && this.#mayBegin()) this.#probe()
+    const { all, away } = this.#outages
+    if (all !== 'no') {
+      if (all === 'due' && this.#sendings.size === 0 && hand.waiting > 0 && this.#mayBegin()) this.#probe()
       return
     }
     let probes = 0
-    if (this.#away.size > 0) {
-      for (const [name, standing] of this.#away) this.#tend(name, standing)
-      for (const { sends } of this.#away.values()) probes += sends
+    if (away.size > 0) {
+      for (const [name, standing] of away) this.#tend(name, standing)
+      for (const { sends } of away.values()) probes += sends
     }
     while (hand.waiting > 0) {
       // What a channel that is away has out takes no place from the others.
       const slots = concurrency - (this.#sendings.size - probes)
       if (slots <= 0 || !this.#mayBegin()) return
-      const parcel = hand.next(slots, batch, this.#isOpen)
+      const parcel = hand.next(slots, batch, this.#outages.isOpen)
       if (parcel === undefined) return
       this.#sendOne(parcel)
     }
   }
-
-  readonly #isOpen = (name: string): boolean => !this.#away.has(name)
 
   // Those of a channel that is away: a few are tried when it is time, all others are put aside in the store.
   #tend(name: string, standing: Standing): void {
@@ -206,40 +167,20 @@ export class Dispatch {
       for (const { envelope } of this.#probe(name)) if (envelope.key !== undefined) keys.add(envelope.key)
     }
     const rest = headsOf(hand.dropAll(name), keys)
-    for (const row of rest.heads) this.#putAside(row, standing, ASIDE)
+    for (const row of rest.heads) this.#outages.putAside(row, standing, ASIDE)
     // Their key waits.
     for (const row of rest.behind) this.#host.letGo(row)
   }
 
   #probe(name?: string): readonly PendingRow[] {
     const places = name === undefined ? PROBE : PROBE_PLACES
-    const parcel = this.#hand.few(Math.min(PROBE, this.#settings.batch), places, this.#turns.rank, name)
+    const { turns } = this.#outages
+    const parcel = this.#hand.few(Math.min(PROBE, this.#settings.batch), places, turns.rank, name)
     if (parcel === undefined) return []
     const { rows } = parcel
-    this.#turns.tried(rows)
+    turns.tried(rows)
     this.#sendOne(parcel)
     return rows
-  }
-
-  #putAside(row: PendingRow, standing: Standing, reason: string, times = 1): void {
-    const { sequence } = row
-    const delayMs = standing.asideMs() * times
-    this.#asideUntil = Math.max(this.#asideUntil, this.#clock.now() + delayMs)
-    this.#host.verdict(row, { sequence, verdict: 'retry', delayMs, reason, counts: false })
-  }
-
-  #standingOf(channel: ChannelAddress): Standing {
-    const name = nameOf(channel)
-    let standing = this.#standings.get(name)
-    if (standing === undefined) {
-      const { outageBackoff, world } = this.#settings
-      standing = new Standing(channel, outageBackoff, world, () => {
-        // It is tried with all the others.
-        if (!this.#outage.on) this.#host.due()
-      })
-      this.#standings.set(name, standing)
-    }
-    return standing
   }
 
   // It has to end before the partitions could be another's.
@@ -261,7 +202,7 @@ export class Dispatch {
         const { envelope } = row
         if (
           (envelope.expiresAt !== undefined || envelope.notBefore !== undefined) &&
-          this.#decidedByTime(row, envelope, wallNow)
+          this.#isDecidedByTime(row, wallNow)
         ) {
           kept ??= rows.slice(0, at)
           continue
@@ -283,27 +224,17 @@ export class Dispatch {
       return
     }
     const plan = { transport, clock: this.#clock, timeoutMs: sendTimeoutMs, graceMs: marginMs }
-    const standing = this.#standingOf(parcel.channel)
+    const standing = this.#outages.standingOf(parcel.channel)
     const begun = { version: this.#tenure.version, successes: standing.successes }
     standing.sends++
     this.#sendings.set(parcel, send(plan, parcel, envelopes, begun, standing, this.#answered))
   }
 
-  // It is too late for it, or too early for this transport.
-  #decidedByTime(row: PendingRow, { expiresAt, notBefore }: Envelope, wallNow: number): boolean {
-    const { sequence } = row
-    if (expiresAt !== undefined && expiresAt <= wallNow) {
-      const reason = `[TOO_LATE] it expired ${Math.round(wallNow - expiresAt)} ms before it could be published`
-      this.#host.verdict(row, { sequence, verdict: 'dead', reason, blocksKey: false })
-      this.#teller.dead(row, reason, false, undefined)
-      return true
-    }
-    if (notBefore === undefined || notBefore <= wallNow) return false
-    const { delay, maxDelayMs } = this.#settings.transport.capabilities
-    // What is further away than any timer is held again then.
-    const delayMs = Math.min(notBefore - wallNow - (delay === 'none' ? 0 : maxDelayMs), LONGEST_TIMER_MS)
-    if (delayMs <= 0) return false
-    this.#host.verdict(row, { sequence, verdict: 'hold', delayMs })
+  #isDecidedByTime(row: PendingRow, wallNow: number): boolean {
+    const verdict = decidedByTime(row, this.#settings.transport, wallNow)
+    if (verdict === undefined) return false
+    this.#host.verdict(row, verdict)
+    if (verdict.verdict === 'dead') this.#teller.dead(row, verdict.reason, verdict.blocksKey, undefined)
     return true
   }
 
@@ -345,29 +276,13 @@ export class Dispatch {
   #gotThrough(standing: Standing, published: number, startedAt: number): void {
     this.#host.published(published)
     this.#teller.published(standing.channel, published, this.#clock.now() - startedAt)
-    this.#alive(standing)
-  }
-
-  #alive(standing: Standing): void {
-    const { channel, told } = standing
-    const channelMs = standing.through()
-    standing.told = false
-    if (channelMs !== undefined) this.#away.delete(nameOf(channel))
-    const afterMs = this.#outage.over()
-    if (this.#away.size === 0) this.#turns.clear()
-    if (this.#state !== 'running') return
-    if (told && channelMs !== undefined) this.#teller.resumed(channelMs, channel)
-    if (afterMs === undefined) return
-    this.#teller.resumed(afterMs)
-    // The others may be back as well.
-    this.trySoon()
-    this.#host.back()
+    this.#outages.alive(standing, this.#state === 'running')
   }
 
   #judge(failures: readonly Failure[], sending: Sending, final: boolean): void {
     const { standing } = sending
     const others = standing.successes > sending.begun.successes
-    const probe = this.#outage.on || standing.outage.on
+    const probe = this.#outages.all !== 'no' || standing.outage.on
     const known = { others, probe, vouched: standing.vouched }
     const { verdicts, left, stranded, alive, away } = judge(failures, known, this.#settings)
     if (this.#state === 'draining') {
@@ -383,19 +298,19 @@ export class Dispatch {
       if (this.#undecided.length >= this.#settings.concurrency) this.#judgeUndecided(true)
       return
     }
-    if (alive && !others) this.#alive(standing)
+    if (alive && !others) this.#outages.alive(standing, this.#state === 'running')
     if (!alive) standing.vouched = false
     const partitions = new Set<number>()
     for (const { row, verdict, error } of verdicts) {
       this.#decide(row, verdict, error)
       partitions.add(row.partition)
     }
-    const all = away !== undefined && this.#isAllAway(standing, away)
+    const all = away !== undefined && this.#outages.isAllAway(standing, away)
     // One key that never gets through could hide all the others.
     const hides = probe && stranded.length === 1 && this.#host.more
     for (const row of stranded) {
       if (away === undefined || (all && !hides)) this.#host.letGo(row)
-      else this.#putAside(row, standing, reasonOf(away), hides ? 2 : 1)
+      else this.#outages.putAside(row, standing, reasonOf(away), hides ? 2 : 1)
       partitions.add(row.partition)
     }
     for (const row of left) {
@@ -408,36 +323,7 @@ export class Dispatch {
 
   // Whether a send that is out may still say whose fault it is: of the channel, or of any while none is known to be there.
   #mayTell(standing: Standing): boolean {
-    return standing.sends > 0 || (this.#sendings.size > 0 && !this.#anyWell())
-  }
-
-  #anyWell(): boolean {
-    for (const { well } of this.#standings.values()) if (well) return true
-    return false
-  }
-
-  // Nothing of the channel gets through. Says whether nothing gets through at all.
-  #isAllAway(standing: Standing, error: FairleadError): boolean {
-    const { channel, outage } = standing
-    // Those that were under way when it began say nothing new.
-    const isNew = !outage.on || outage.due
-    const waitMs = isNew ? outage.failed() : 0
-    standing.well = false
-    this.#away.set(nameOf(channel), standing)
-    if (this.#outage.on) {
-      if (this.#outage.due) this.#backOff(error)
-      return true
-    }
-    if (!this.#anyWell()) {
-      this.#backOff(error)
-      return true
-    }
-    if (isNew) {
-      standing.told = true
-      this.#host.failed(error)
-      this.#teller.backingOff(waitMs, error, channel)
-    }
-    return false
+    return standing.sends > 0 || (this.#sendings.size > 0 && !this.#outages.anyWell())
   }
 
   #judgeUndecided(all = false): void {
@@ -468,14 +354,6 @@ export class Dispatch {
     this.#host.failed(error)
     if (verdict.verdict === 'retry') this.#teller.retried(row, verdict.delayMs, verdict.counts !== false, error)
     else if (verdict.verdict === 'dead') this.#teller.dead(row, verdict.reason, verdict.blocksKey, error)
-  }
-
-  #backOff(error: FairleadError): void {
-    const waitMs = this.#outage.failed()
-    this.#host.failed(error)
-    this.#teller.backingOff(waitMs, error)
-    this.#letGo(() => true)
-    this.#host.away(error)
   }
 
   // Rows that wait: they stay in the table as they are.

@@ -2,13 +2,13 @@
 // Nothing here is done for each row but what has to be: at 70,000 rows a second a promise or a closure a row would be most of the work.
 import type { PartitionLease, PendingRow, RowVerdict } from '../../core/contracts/store.ts'
 import type { FairleadError } from '../../errors/base.ts'
-import { type Asked, asking, within } from './asking.ts'
+import { type Asked, asking } from './asking.ts'
 import { Dispatch, type DispatchHost } from './dispatch.ts'
 import { Portion, READ_BYTES } from './portion.ts'
 import { Purger } from './purging.ts'
-import { isRefused, milder } from './refusal.ts'
 import type { RelaySettings } from './relay-options.ts'
 import type { RelayTeller } from './relay-telling.ts'
+import { Settler } from './settling.ts'
 import { Shelf } from './shelf.ts'
 import type { Tenure } from './tenure.ts'
 import { Verdicts } from './verdicts.ts'
@@ -25,8 +25,6 @@ export interface LoopHost {
 
 /** Batches in hand at most. */
 const MOST_BATCHES = 4
-/** A few rows are settled at the latest so long after they were accepted, while others are still out, milliseconds. */
-const SETTLE_AFTER_MS = 5
 /** One partition. */
 const LEAST_SLICE = 1 / 64
 /** Rows of the first read at most: nobody knows yet how large they are. */
@@ -45,9 +43,9 @@ export class Loop implements DispatchHost {
   readonly #dispatch: Dispatch
   readonly #shelf: Shelf
   readonly #verdicts: Verdicts
+  readonly #settler: Settler
   readonly #purger: Purger
   readonly #poll: Alarm
-  readonly #flush: Alarm
   /** The store is left alone until it rings. */
   readonly #storeRest: Alarm
   /** No read until it rings: one that was given up may still be under way. */
@@ -56,8 +54,6 @@ export class Loop implements DispatchHost {
   /** While nothing gets through: look what is there, before the next try is due. */
   #peekDue: boolean
   #reading: boolean
-  #settling: boolean
-  #flushDue: boolean
   /** The last read left something behind. */
   #full: boolean
   /** Which share of the partitions is read at once while nothing gets through. */
@@ -65,10 +61,6 @@ export class Loop implements DispatchHost {
   #pollMs: number
   /** How much is read at once. */
   readonly #reads: Portion
-  /** How much is settled at once. */
-  readonly #settles: Portion
-  /** A verdict that was refused alone, and was replaced once. */
-  #replaced: PendingRow | undefined
   /** In a row. Reading may go well while settling does not; `pump`: something threw that is not to throw. */
   readonly #failures: { read: number; settle: number; pump: number }
   #pumping: boolean
@@ -84,30 +76,29 @@ export class Loop implements DispatchHost {
     this.#host = host
     this.#shelf = new Shelf()
     this.#verdicts = new Verdicts()
+    this.#settler = new Settler(settings, tenure, teller, this.#verdicts, this.#shelf, {
+      settled: () => this.#works('settle'),
+      unsettled: (error) => this.#failed('settle', error),
+      failed: (error) => host.failed(error),
+      doubted: () => host.doubted(),
+      goOn: () => this.#pump(),
+    })
     this.#purger = new Purger(settings, teller, (error) => teller.storeFailed('purge', host.failed(error)))
     this.#dispatch = new Dispatch(settings, tenure, teller, this)
     this.#poll = new Alarm(clock, () => {
       this.#peekDue = true
       this.#look()
     })
-    this.#flush = new Alarm(clock, () => {
-      this.#flushDue = true
-      this.#pump()
-    })
     this.#storeRest = new Alarm(clock, () => this.#look())
     this.#stray = undefined
     this.#state = 'running'
     this.#peekDue = false
     this.#reading = false
-    this.#settling = false
-    this.#flushDue = false
     this.#full = false
     this.#slice = 1
     this.#pollMs = settings.poll.minMs
     const first = Math.max(1, Math.floor(READ_BYTES / settings.outbox.maxPayloadBytes))
     this.#reads = new Portion(settings.batch, Math.min(FIRST_READ, first))
-    this.#settles = new Portion(settings.batch, settings.batch)
-    this.#replaced = undefined
     this.#failures = { read: 0, settle: 0, pump: 0 }
     this.#pumping = false
     this.#onDrained = undefined
@@ -166,7 +157,7 @@ export class Loop implements DispatchHost {
   stop(): void {
     this.#state = 'stopped'
     this.#poll.clear()
-    this.#flush.clear()
+    this.#settler.stop()
     this.#storeRest.clear()
     this.#stray?.clear()
     this.#dispatch.stop()
@@ -229,7 +220,7 @@ export class Loop implements DispatchHost {
     this.#pumping = true
     try {
       this.#dispatch.sendAll()
-      this.#settle()
+      if (this.#storeRest.at === Infinity) this.#settler.settle(this.#dispatch.sends > 0 && this.#state === 'running')
       if (this.#state === 'running') {
         this.#read()
         if (this.#tenure.leases.length > 0) this.#purger.look()
@@ -343,68 +334,6 @@ export class Loop implements DispatchHost {
     for (const row of dropped) this.#shelf.letGo(row)
     const messages = dropped.length + this.#dispatch.lose(isGone)
     if (messages > 0) this.#teller.leaseLost(lost, messages)
-  }
-
-  // ---- settling ----
-
-  #settle(): void {
-    const verdicts = this.#verdicts
-    if (this.#settling || verdicts.ready === 0 || this.#storeRest.at !== Infinity) return
-    const { batch, leaseMs } = this.#settings
-    const early = verdicts.ready < batch && this.#dispatch.sends > 0 && this.#state === 'running'
-    if (early && !this.#flushDue) {
-      if (this.#flush.at === Infinity) this.#flush.set(SETTLE_AFTER_MS)
-      return
-    }
-    this.#flush.clear()
-    this.#flushDue = false
-    this.#settling = true
-    const most = this.#settles.size
-    const { rows, verdicts: told } = verdicts.take(most)
-    within(() => this.#store.settle(this.#leasesOf(rows), told), leaseMs, this.#clock).then(
-      (count) => {
-        this.#settling = false
-        for (const row of verdicts.settled()) this.#shelf.gone(row)
-        this.#settles.went(told.length, most, 0)
-        this.#replaced = undefined
-        this.#works('settle')
-        if (count < told.length) this.#host.doubted()
-        this.#pump()
-      },
-      (error) => {
-        this.#settling = false
-        verdicts.failed()
-        if (!this.#refused(error, rows, told)) this.#failed('settle', error)
-        this.#pump()
-      },
-    )
-  }
-
-  // One verdict that the store cannot take must not keep all the others: they are settled in ever smaller portions, and the one that is refused alone is replaced.
-  #refused(error: unknown, rows: readonly PendingRow[], told: readonly RowVerdict[]): boolean {
-    if (!isRefused(error) || this.#state === 'stopped') return false
-    const known = this.#host.failed(error)
-    if (rows.length > 1) {
-      this.#settles.failed(rows.length)
-      this.#teller.storeFailed('settle', known, 0)
-      return true
-    }
-    const [row] = rows
-    const [verdict] = told
-    // Refused again: it is not the verdict.
-    if (row === undefined || verdict === undefined || this.#replaced === row) return false
-    const delayMs = this.#settings.backoff.maxMs
-    this.#replaced = row
-    this.#verdicts.replaceFirst(milder(verdict, delayMs))
-    this.#teller.retried(row, delayMs, false, known)
-    return true
-  }
-
-  // A store locks each lease that it is given.
-  #leasesOf(rows: readonly PendingRow[]): readonly PartitionLease[] {
-    const touched: boolean[] = []
-    for (let at = 0; at < rows.length; at++) touched[(rows[at] as PendingRow).partition] = true
-    return this.#tenure.leases.filter(({ partition }) => touched[partition] === true)
   }
 
   // ---- the store ----

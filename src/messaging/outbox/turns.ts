@@ -1,5 +1,6 @@
 // Whose turn it is while little can be tried: a send to several receivers may fail as a whole and reach those that are there all the same, so each message has to be tried.
 import type { PendingRow } from '../../core/contracts/store.ts'
+import { nameOf } from './hand.ts'
 
 /** Rows that are remembered at most. */
 const MOST = 10_000
@@ -17,6 +18,18 @@ export class Turns {
 
   /** The lowest comes first: 0 was never tried. */
   readonly rank = ({ sequence }: PendingRow): number => this.#triedAt.get(sequence) ?? 0
+
+  /** Whether there is one, not behind another of its key, that was not tried since nothing gets through. */
+  anyUntried(rows: readonly PendingRow[]): boolean {
+    const keys = new Set<string>()
+    for (const row of rows) {
+      const { key } = row.envelope
+      const name = key === undefined ? undefined : `${nameOf(row.channel)} ${key}`
+      if ((name === undefined || !keys.has(name)) && this.rank(row) === 0) return true
+      if (name !== undefined) keys.add(name)
+    }
+    return false
+  }
 
   tried(rows: readonly PendingRow[]): void {
     const at = ++this.#tries

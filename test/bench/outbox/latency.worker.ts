@@ -96,12 +96,9 @@ function byHand(): Candidate {
     async take(handle) {
       const client = new pg.Client({ connectionString })
       await client.connect()
-      let looking = false
+      let looking: Promise<void> | undefined
       let again = false
       const look = async (): Promise<void> => {
-        again = true
-        if (looking) return
-        looking = true
         while (again) {
           again = false
           const { rows } = await client.query<{ body: Buffer }>(
@@ -110,11 +107,18 @@ function byHand(): Candidate {
           )
           for (const { body } of rows) handle(orderOf(body))
         }
-        looking = false
+        looking = undefined
       }
-      client.on('notification', () => void look())
+      client.on('notification', () => {
+        again = true
+        looking ??= look()
+      })
       await client.query('listen by_hand')
-      return () => client.end()
+      return async () => {
+        client.removeAllListeners('notification')
+        await looking
+        await client.end()
+      }
     },
   }
 }

@@ -91,8 +91,8 @@ function relay(archive: boolean): Candidate {
 // It is installed for the bench only, and has no types here.
 const peer = (module: string): Promise<any> => import(module)
 
-// Its README: a larger batch and a shorter interval, no protection of an outbox against poison; messages that may go at once say so. One at a time until a batch was handled is the
-// default of its strategy against poison as well; the constant one is its own alternative.
+// Its README: a larger batch and a shorter interval, no protection of an outbox against poison, `parallel` for messages without an order; and a strategy for the size of
+// the batch, as its default takes one message at a time for the first fifty polls.
 const PTX_BATCH = 50
 const PTX_POLL_MS = 10
 // A row that two polls wanted at once stays locked for as long as this: the last of a hundred are waited for, but not counted.

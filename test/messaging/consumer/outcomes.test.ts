@@ -18,6 +18,13 @@ describe('what a handler answers', () => {
     expect([one.verdict, two.verdict]).toEqual(['ack', 'ack'])
   })
 
+  test('a list of outcomes for one message is a mistake, and none is guessed', async () => {
+    const { broker, settle } = await bench({ handlers: { placed: () => [retry()] } })
+    const handed = broker.deliver({})
+    await settle()
+    expect(handed.settled[0]?.options?.reason).toMatch(/^PROGRAMMING_ERROR: a message has one outcome/)
+  })
+
   test('the message is decoded and typed, with its context', async () => {
     const seen: unknown[] = []
     const { broker, settle } = await bench({

@@ -136,6 +136,21 @@ export const transactionCases: readonly StoreCase[] = [
     same(done, ['1', '2', '3'], 'what was run')
   }),
 
+  storeCase('runs what was noted as the last when there is no other any more', async ({ store }) => {
+    const done: string[] = []
+    await store.transaction(async (tx) => {
+      store.beforeCommit(tx, async () => void done.push('last'), 'last')
+      store.beforeCommit(tx, async () => {
+        done.push('1')
+        store.beforeCommit(tx, async () => {
+          done.push('2')
+          store.beforeCommit(tx, async () => void done.push('3'))
+        })
+      })
+    })
+    same(done, ['1', '2', '3', 'last'], 'what was run')
+  }),
+
   storeCase('runs nothing that was noted when the work throws', async ({ store }) => {
     let ran = 0
     await store
