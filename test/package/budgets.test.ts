@@ -36,14 +36,14 @@ const installedClosure = (): ReadonlyMap<string, number> => {
 
 const kilobytes = (bytes: number): string => `${Math.round(bytes / 1024)} kB`
 
-it('installs at most 10 packages and 6 MB, of which fairlead itself at most 3 MB', () => {
+it('installs at most 10 packages and 8 MB, of which fairlead itself at most 5 MB', () => {
   const own = sizeOf(join(bare(), 'node_modules', 'fairlead'))
   const closure = installedClosure()
   const sum = [...closure.values()].reduce((left, right) => left + right, own)
   console.log(`installed: fairlead ${kilobytes(own)}, with its ${closure.size} packages ${kilobytes(sum)}`)
   expect(closure.size).toBeLessThanOrEqual(10)
-  expect(own).toBeLessThan(3 * 1024 * 1024)
-  expect(sum).toBeLessThan(6 * 1024 * 1024)
+  expect(own).toBeLessThan(5 * 1024 * 1024)
+  expect(sum).toBeLessThan(8 * 1024 * 1024)
 })
 
 /** The files and bytes of ours that importing the root reads. */
@@ -63,7 +63,7 @@ const staticImports = (entry: string): readonly string[] => {
   return [...seen]
 }
 
-it('reads at most 40 files and 500 kB of its own when the root is imported', async () => {
+it('reads at most 40 files and 600 kB of its own when the root is imported', async () => {
   const dist = join(bare(), 'node_modules', 'fairlead', 'dist')
   const esm = staticImports(join(dist, 'index.js'))
   const code = "require('fairlead'); console.log(JSON.stringify(Object.keys(require.cache)))"
@@ -76,7 +76,7 @@ it('reads at most 40 files and 500 kB of its own when the root is imported', asy
     console.log(`${name} root import: ${files.length} files, ${kilobytes(bytes)}`)
     expect(files.length).toBeGreaterThan(1)
     expect(files.length).toBeLessThanOrEqual(40)
-    expect(bytes).toBeLessThan(500 * 1024)
+    expect(bytes).toBeLessThan(600 * 1024)
   }
 })
 

@@ -20,6 +20,7 @@ const refusals: readonly Expected[] = [
   refusal('DEADLINE_SPENT', 'never'),
   refusal('SHUTDOWN', 'never'),
   refusal('SELF_EXHAUSTED', 'always'),
+  refusal('IN_PROGRESS', 'always'),
 ]
 
 describe('refusals', () => {

@@ -32,6 +32,11 @@ const inTurn = async (hooks: readonly Hook[], tx: MemoryTx): Promise<void> => {
 
 export const transactionMutants: readonly StoreMutant[] = [
   {
+    what: 'runs the last note in its turn',
+    caught: ['runs what was noted as the last when there is no other any more'],
+    make: () => (real) => ({ beforeCommit: (tx, hook) => real.beforeCommit(tx, hook) }),
+  },
+  {
     what: 'shows rows before their commit',
     caught: [
       'shows rows once they are committed, and not before',
