@@ -9,7 +9,7 @@ export function boundedBy<T>(
   work: Promise<T>,
   code: Code,
   what: string,
-  transport: string,
+  transport?: string | undefined,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const timer = clock.setTimer(

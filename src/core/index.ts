@@ -27,6 +27,7 @@ export {
 export * from './envelope.ts'
 export * from './events.ts'
 export * from './handler.ts'
+export type { KeepingOptions } from './keeping.ts'
 export * from './keyed.ts'
 export * from './lifecycle.ts'
 export * from './message.ts'

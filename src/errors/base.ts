@@ -205,3 +205,9 @@ export function isFairleadError<C extends Code = Code>(
   if (!hasBrand(error, undefined)) return false
   return codes.length === 0 || codes.includes((error as FairleadError).code as C)
 }
+
+/** The message of an error without the code that stands in front of it. */
+export function wordsOf({ code, message }: FairleadError): string {
+  const prefix = `[${code}] `
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message
+}

@@ -1,6 +1,8 @@
 // Carries requests of node:http, node:https and the compatibility API of node:http2.
+
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { discard } from '../../core/discard.ts'
 import { createError } from '../../errors/classes.ts'
 import type { PushReply } from './request.ts'
 import { type Serving, serve } from './serve.ts'
@@ -93,16 +95,6 @@ function collect(request: IncomingMessage, limit: number): Promise<Uint8Array | 
     request.on('end', end)
     request.on('close', cut)
   })
-}
-
-// What was answered without being read is read and thrown away, so that the sender gets to see the answer; but not for ever.
-function discard(request: IncomingMessage, limit: number): void {
-  let most = limit * 8
-  request.on('data', (chunk: Uint8Array) => {
-    most -= chunk.length
-    if (most < 0) request.destroy()
-  })
-  request.resume()
 }
 
 /** The path of a request target, which may be a whole URL. */

@@ -6,7 +6,7 @@ import { envelopeBytes } from '../../core/envelope.ts'
 import { DEADLINE_HEADER, writeDeadline } from '../../core/http-wire.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
-import type { FairleadError } from '../../errors/base.ts'
+import { type FairleadError, wordsOf } from '../../errors/base.ts'
 import { createError, type Stamp } from '../../errors/classes.ts'
 import { classify } from '../../errors/classify.ts'
 import { type HttpMessage, toHttp } from '../../messaging/cloudevents/http.ts'
@@ -216,7 +216,7 @@ export class Sender {
       // What it finds goes into the route itself; what fails leaves it as it is.
       () => this.#look({ kind, name }, scope).then(nothing, nothing),
     )
-    if (outcome.kind === 'failed' && outcome.dead) this.#refuse(route, envelope, reasonOf(outcome.error))
+    if (outcome.kind === 'failed' && outcome.dead) this.#refuse(route, envelope, wordsOf(outcome.error))
     return outcome
   }
 
@@ -323,7 +323,7 @@ export class Sender {
         const outcome = await this.#deliver(route, envelope, this.#parcel(envelope), { handedOut: 0 }, scope, context)
         // In vain: it is not lost. Where it was refused again it is in the list already.
         if (outcome.kind === 'over') this.#refuse(route, envelope, reason)
-        else if (outcome.kind === 'failed' && !outcome.dead) this.#refuse(route, envelope, reasonOf(outcome.error))
+        else if (outcome.kind === 'failed' && !outcome.dead) this.#refuse(route, envelope, wordsOf(outcome.error))
       }
       if (envelope.key === undefined) await work()
       else await this.#lanes.run(`${placeKey({ ...route.place, group: undefined })} ${envelope.key}`, scope, work)
@@ -361,11 +361,6 @@ function failure(error: Error): SendResult {
 }
 
 function nothing(): void {}
-
-// Of a dead letter: the words of the subscriber, without the code.
-function reasonOf({ message, code }: FairleadError): string {
-  return message.startsWith(`[${code}] `) ? message.slice(code.length + 3) : message
-}
 
 function encodeGroup(group: string): string {
   return group === '*' ? group : encodeURIComponent(group)

@@ -1,4 +1,5 @@
 // Says in fairlead's words what went wrong with MySQL or MariaDB, and what the database did: by the error number of the server, else by the codes and words of `mysql2`.
+import { oneLine, readText } from '../../errors/classify-facts.ts'
 import {
   type Code,
   classify,
@@ -70,7 +71,7 @@ export function classifyMysql(error: unknown, hints: MysqlHints = {}): FairleadE
     return stamp(ours ? withFields(error, { effect: 'none' }) : error, known)
   }
   const errno = errnoOf(error)
-  const message = textOf(error, 'message')
+  const message = readText(error, 'message')
   const found = errno === undefined ? ofClient(error, message) : ofServer(errno)
   if (found === undefined) {
     const general = classify(error, {
@@ -80,7 +81,8 @@ export function classifyMysql(error: unknown, hints: MysqlHints = {}): FairleadE
     })
     return provenNone && general.effect !== 'none' ? withFields(general, { effect: 'none' }) : general
   }
-  const words = errno === undefined ? oneLine(message) : withoutValues(errno, oneLine(message))
+  const line = oneLine(message.replace(/\s+/g, ' '))
+  const words = errno === undefined ? line : withoutValues(errno, line)
   return createError({
     ...known,
     code: found.code,
@@ -89,7 +91,7 @@ export function classifyMysql(error: unknown, hints: MysqlHints = {}): FairleadE
     effect: provenNone ? 'none' : found.effect,
     transient: found.transient,
     transport: 'mysql',
-    details: errno === undefined ? undefined : { errno, sqlState: textOf(error, 'sqlState') },
+    details: errno === undefined ? undefined : { errno, sqlState: readText(error, 'sqlState') },
     stack: false,
   })
 }
@@ -98,7 +100,7 @@ export function classifyMysql(error: unknown, hints: MysqlHints = {}): FairleadE
 export function isOfMysql(error: unknown): boolean {
   if (isFairleadError(error)) return error.transport === 'mysql'
   if (typeof error !== 'object' || error === null) return false
-  return errnoOf(error) !== undefined || ofClient(error, textOf(error, 'message')) !== undefined
+  return errnoOf(error) !== undefined || ofClient(error, readText(error, 'message')) !== undefined
 }
 
 /** Whether the session goes on after this error: a statement was refused, and no more. */
@@ -124,7 +126,7 @@ function ofServer(errno: number): Finding {
 }
 
 function ofClient(error: unknown, message: string): Finding | undefined {
-  const code = textOf(error, 'code')
+  const code = readText(error, 'code')
   const known = Object.hasOwn(CLIENT, code) ? CLIENT[code] : undefined
   if (known !== undefined) return { code: known[0], effect: known[1] }
   const said = WORDS.find(([words]) => words.test(message))
@@ -146,15 +148,4 @@ function withoutValues(errno: number, message: string): string {
     default:
       return message
   }
-}
-
-function textOf(from: unknown, field: string): string {
-  if (typeof from !== 'object' || from === null) return ''
-  const value = (from as Readonly<Record<string, unknown>>)[field]
-  return typeof value === 'string' ? value : ''
-}
-
-function oneLine(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim()
-  return line.length > 300 ? `${line.slice(0, 300)}...` : line
 }

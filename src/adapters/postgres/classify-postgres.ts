@@ -1,4 +1,5 @@
 // Says in fairlead's words what went wrong with PostgreSQL, and what the database did: by SQLSTATE where there is one, else by the words of the driver and of PgBouncer.
+import { oneLine, readText } from '../../errors/classify-facts.ts'
 import {
   CODES,
   type Code,
@@ -107,10 +108,11 @@ export function classifyPostgres(thrown: unknown, hints: PostgresHints = {}): Fa
     })
     return provenNone && general.effect !== 'none' ? withFields(general, { effect: 'none' }) : general
   }
+  const words = oneLine(message.replace(/\s+/g, ' '))
   return createError({
     ...known,
     code: found.code,
-    message: found.advice === undefined ? oneLine(message) : `${oneLine(message)}: ${found.advice}`,
+    message: found.advice === undefined ? words : `${words}: ${found.advice}`,
     cause: error,
     effect: provenNone ? 'none' : found.effect,
     transient: found.transient,
@@ -138,16 +140,16 @@ export function isConnectionSound(error: unknown): boolean {
 /** The SQLSTATE of an error of a driver, or of the error that a FairleadError was made of. */
 export function sqlStateOf(error: unknown): string | undefined {
   const from = unwrapped(isFairleadError(error) ? error.cause : error)
-  const code = textOf(from, 'code')
+  const code = readText(from, 'code')
   // Node's own codes (EPIPE) can have five letters as well: these come without a severity.
-  return /^[0-9A-Z]{5}$/.test(code) && (textOf(from, 'severity') !== '' || textOf(from, 'routine') !== '')
+  return /^[0-9A-Z]{5}$/.test(code) && (readText(from, 'severity') !== '' || readText(from, 'routine') !== '')
     ? code
     : undefined
 }
 
 // The severity comes in the language of the server, so that an unknown word proves nothing either way.
 function isFatal(error: unknown): boolean {
-  return ['FATAL', 'PANIC'].includes(textOf(error, 'severity'))
+  return ['FATAL', 'PANIC'].includes(readText(error, 'severity'))
 }
 
 function ofState(state: string, error: unknown, message: string): Finding {
@@ -162,7 +164,7 @@ function ofState(state: string, error: unknown, message: string): Finding {
     return { code: 'PAYLOAD_TOO_LARGE', effect: 'none' }
   const facts = stateFacts(state)
   // An ERROR undoes its transaction, whatever it is. After a FATAL that no table knows, who can say.
-  const refused = textOf(error, 'severity') === 'ERROR' || CODES[facts.code].kind !== 'response' || !isFatal(error)
+  const refused = readText(error, 'severity') === 'ERROR' || CODES[facts.code].kind !== 'response' || !isFatal(error)
   return {
     code: facts.code,
     effect: facts.effect ?? (refused || facts.ends === true ? 'none' : 'unknown'),
@@ -180,19 +182,8 @@ function ofWords(message: string): Finding | undefined {
 function named(error: unknown): Readonly<Record<string, string>> {
   const names: Record<string, string> = {}
   for (const field of ['schema', 'table', 'column', 'constraint']) {
-    const value = textOf(error, field)
+    const value = readText(error, field)
     if (value !== '') names[field] = value
   }
   return names
-}
-
-function textOf(from: unknown, field: string): string {
-  if (typeof from !== 'object' || from === null) return ''
-  const value = (from as Readonly<Record<string, unknown>>)[field]
-  return typeof value === 'string' ? value : ''
-}
-
-function oneLine(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim()
-  return line.length > 300 ? `${line.slice(0, 300)}...` : line
 }

@@ -1,4 +1,5 @@
 // Says in fairlead's words what went wrong with SQLite, and what the database did: by result code, wherever the package at hand puts it.
+import { oneLine, readText } from '../../errors/classify-facts.ts'
 import {
   type Code,
   classify,
@@ -32,8 +33,6 @@ const WORDS: readonly (readonly [RegExp, Code, string?])[] = [
   [/(database|database connection) is not open/, 'SHUTDOWN'],
 ]
 
-const MOST_WORDS = 300
-
 /**
  * Makes a FairleadError of what `better-sqlite3`, `libsql` or `node:sqlite` threw. Never throws; a FairleadError is given back.
  *
@@ -45,7 +44,7 @@ export function classifySqlite(error: unknown, hints: SqliteHints = {}): Fairlea
   const { phase = 'statement', ...known } = hints
   if (isFairleadError(error)) return stamp(error, known)
   const result = resultOf(error)
-  const message = textOf(error, 'message')
+  const message = readText(error, 'message')
   const facts = result === undefined ? undefined : resultFacts(result)
   const said = result === undefined || (result & 0xff) === 1 ? WORDS.find(([words]) => words.test(message)) : undefined
   if (facts === undefined && said === undefined) {
@@ -54,10 +53,11 @@ export function classifySqlite(error: unknown, hints: SqliteHints = {}): Fairlea
   }
   const advice = said === undefined ? facts?.advice : said[2]
   const effect: Effect = phase === 'commit' ? (facts?.atCommit ?? 'none') : 'none'
+  const words = oneLine(message.replace(/\s+/g, ' '))
   return createError({
     ...known,
     code: said?.[1] ?? (facts?.code as Code),
-    message: advice === undefined ? oneLine(message) : `${oneLine(message)}: ${advice}`,
+    message: advice === undefined ? words : `${words}: ${advice}`,
     cause: error,
     effect,
     transient: facts?.transient,
@@ -86,19 +86,8 @@ export function resultOf(error: unknown): number | undefined {
   const { errcode, rawCode, code } = from as Readonly<Record<string, unknown>>
   // node:sqlite; libsql; better-sqlite3 has names only. What libsql says of a file that it cannot open has neither.
   if (code === 'ERR_SQLITE_ERROR') return typeof errcode === 'number' ? errcode : 1
-  const unopened = /^ConnectionFailed\(.*: (\d+)"\)$/s.exec(textOf(from, 'message'))
+  const unopened = /^ConnectionFailed\(.*: (\d+)"\)$/s.exec(readText(from, 'message'))
   if (unopened !== null) return Number(unopened[1])
   if (typeof code !== 'string' || !/^(UNKNOWN_)?SQLITE_/.test(code)) return undefined
   return typeof rawCode === 'number' ? rawCode : (resultCodeOf(code) ?? 1)
-}
-
-function textOf(from: unknown, field: string): string {
-  if (typeof from !== 'object' || from === null) return ''
-  const value = (from as Readonly<Record<string, unknown>>)[field]
-  return typeof value === 'string' ? value : ''
-}
-
-function oneLine(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim()
-  return line.length > MOST_WORDS ? `${line.slice(0, MOST_WORDS)}...` : line
 }

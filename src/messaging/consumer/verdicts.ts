@@ -1,6 +1,6 @@
 // What an answer or a failure of a handler means for its message. Pure: all that it goes by is given.
 import type { Random } from '../../core/clock.ts'
-import type { FairleadError } from '../../errors/base.ts'
+import { type FairleadError, wordsOf } from '../../errors/base.ts'
 import { BUSY, DUPLICATE, Unasked } from '../inbox/judged.ts'
 import type { Settings } from './options.ts'
 import { isOutcome, type Outcome } from './outcomes.ts'
@@ -114,7 +114,6 @@ function delayOf({ delayedMs, jitter }: Plan, stage: number, random: Random): nu
 }
 
 /** `CODE: message`, in one line. */
-export function reasonOf({ code, message }: FairleadError): string {
-  const prefix = `[${code}] `
-  return `${code}: ${message.startsWith(prefix) ? message.slice(prefix.length) : message}`
+export function reasonOf(error: FairleadError): string {
+  return `${error.code}: ${wordsOf(error)}`
 }

@@ -1,6 +1,6 @@
 // Questions to the store: each has a bound (a connection that was cut silently answers to nobody), and after a failure the next one waits.
+import { boundedBy } from '../../core/bounded.ts'
 import type { Clock } from '../../core/clock.ts'
-import { createError } from '../../errors/classes.ts'
 
 /** A question to the store. */
 export interface Asked<T> {
@@ -18,23 +18,7 @@ export function asking<T>(work: () => Promise<T>, ms: number, clock: Clock): Ask
   } catch (error) {
     asked = Promise.reject(error)
   }
-  const answer = new Promise<T>((resolve, reject) => {
-    const timer = clock.setTimer(
-      () => reject(createError({ code: 'DEADLINE_EXCEEDED', message: `the store gave no answer within ${ms} ms` })),
-      ms,
-      undefined,
-    )
-    asked.then(
-      (value) => {
-        clock.clearTimer(timer)
-        resolve(value)
-      },
-      (error) => {
-        clock.clearTimer(timer)
-        reject(error)
-      },
-    )
-  })
+  const answer = boundedBy(clock, ms, asked, 'DEADLINE_EXCEEDED', 'the store gave no answer')
   return { answer, ended: asked.then(nothing, nothing) }
 }
 

@@ -1,6 +1,8 @@
 // Carries requests of node:http, node:https and the compatibility API of node:http2.
+
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { discard } from '../../core/discard.ts'
 import { createError } from '../../errors/classes.ts'
 import type { InFlight, Place } from './in-flight.ts'
 import { type Serving, serve } from './serve.ts'
@@ -86,16 +88,6 @@ function drained(response: Outgoing): Promise<void> {
     response.on('drain', done)
     response.on('close', done)
   })
-}
-
-// What was answered without being read is read and thrown away, so that the client gets to see the answer; but not for ever.
-function discard(request: Incoming, limit: number): void {
-  let most = limit * 8
-  request.on('data', (chunk: Uint8Array) => {
-    most -= chunk.length
-    if (most < 0) request.destroy()
-  })
-  request.resume()
 }
 
 function nothing(): void {}

@@ -9,7 +9,8 @@ import type {
   StateStore,
   Store,
 } from '../../../core/contracts/store.ts'
-import { ageOption, invalidOption, knownOptions } from '../../../core/options.ts'
+import { KEEPING, type KeepingOptions, keepingOf } from '../../../core/keeping.ts'
+import { invalidOption, knownOptions } from '../../../core/options.ts'
 import { transactional } from '../../../core/transactional.ts'
 import { createError } from '../../../errors/classes.ts'
 import type { Effect } from '../../../errors/codes.ts'
@@ -18,19 +19,13 @@ import { MemoryTransaction, type MemoryTx } from './transaction.ts'
 import { checkpointsOf, idempotencyOf, inboxOf, outboxOf, statesOf, type View } from './views.ts'
 
 /** Options of a memory store. */
-export interface MemoryStoreOptions {
+export interface MemoryStoreOptions extends KeepingOptions {
   /** Shared with other stores. Default: one of its own. */
   readonly database?: MemoryDatabase | undefined
   /** Of a database of its own: give it to `memoryDatabase` where `database` is given. Default: real time. */
   readonly clock?: Clock | undefined
   /** Which service its tables belong to: another owner is refused by `migrate` and `check`. */
   readonly owner?: string | undefined
-  /** Keep published rows until they are purged. Default false. */
-  readonly archive?: boolean | undefined
-  /** Default 14 days. */
-  readonly inboxRetentionMs?: number | undefined
-  /** Default 24 hours. */
-  readonly idempotencyRetentionMs?: number | undefined
   /**
    * Runs before each operation takes effect, and is waited for: to delay, interleave and fail operations in tests. What it rejects with, the operation rejects with.
    * Operations are called as the methods: `outbox.append`, `inbox.claim`, ...; besides them `begin`, `commit` (before a commit) and `committed` (after it, before anybody is told).
@@ -62,8 +57,6 @@ export interface MemoryStore extends Store<MemoryTx> {
    */
   crash(): void
 }
-
-const DAY_MS = 86_400_000
 
 class MemoryStoreView implements View {
   readonly database: DatabaseState
@@ -244,30 +237,19 @@ function checked(options: MemoryStoreOptions): {
   readonly inboxRetentionMs: number
   readonly idempotencyRetentionMs: number
 } {
-  knownOptions('memoryStore', options, [
-    'database',
-    'clock',
-    'owner',
-    'archive',
-    'inboxRetentionMs',
-    'idempotencyRetentionMs',
-    'before',
-  ])
-  const { database, clock, owner, archive = false, before } = options
+  knownOptions('memoryStore', options, ['database', 'clock', 'owner', ...KEEPING, 'before'])
+  const { database, clock, owner, before } = options
   if (database !== undefined && !(database instanceof DatabaseState))
     throw invalidOption('database', database, 'give what memoryDatabase() returns')
   if (database !== undefined && clock !== undefined)
     throw invalidOption('clock', clock, 'give it to memoryDatabase, which is shared')
   if (owner !== undefined && (typeof owner !== 'string' || owner === ''))
     throw invalidOption('owner', owner, 'give the name of a service, or leave it out')
-  if (typeof archive !== 'boolean') throw invalidOption('archive', archive, 'give true or false')
   if (before !== undefined && typeof before !== 'function')
     throw invalidOption('before', before, 'give a function, or leave it out')
   return {
     database: database ?? new DatabaseState({ clock }),
     owner,
-    archive,
-    inboxRetentionMs: ageOption('inboxRetentionMs', options.inboxRetentionMs, 14 * DAY_MS, 1),
-    idempotencyRetentionMs: ageOption('idempotencyRetentionMs', options.idempotencyRetentionMs, DAY_MS, 1),
+    ...keepingOf(options),
   }
 }

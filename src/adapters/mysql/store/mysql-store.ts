@@ -1,7 +1,8 @@
 // The store in MySQL and MariaDB: its tables, and the parts on them.
 import { type Clock, systemClock } from '../../../core/clock.ts'
 import type { Store } from '../../../core/contracts/store.ts'
-import { ageOption, invalidOption, knownOptions } from '../../../core/options.ts'
+import { KEEPING, type KeepingOptions, keepingOf } from '../../../core/keeping.ts'
+import { invalidOption, knownOptions } from '../../../core/options.ts'
 import { transactional } from '../../../core/transactional.ts'
 import type { MysqlDriver } from '../driver.ts'
 import { checkBy, migrateBy, placeOf } from '../migrate.ts'
@@ -14,15 +15,9 @@ import { openSession } from './session.ts'
 import { mysqlStates } from './states.ts'
 
 /** Options of a store in MySQL or MariaDB. All may be left out. */
-export interface MysqlStoreOptions extends MysqlTablesOptions {
+export interface MysqlStoreOptions extends MysqlTablesOptions, KeepingOptions {
   /** Which service the tables belong to: another owner is refused by `migrate` and `check`. */
   readonly owner?: string | undefined
-  /** Keep published rows until they are purged. Default false. */
-  readonly archive?: boolean | undefined
-  /** Default 14 days. */
-  readonly inboxRetentionMs?: number | undefined
-  /** Default 24 hours. */
-  readonly idempotencyRetentionMs?: number | undefined
   /** For `until` of leases. What is kept goes by the time of the database. Default: real time. */
   readonly clock?: Clock | undefined
 }
@@ -32,17 +27,7 @@ export interface MysqlStore<Tx> extends Store<Tx> {
   readonly name: 'mysql'
 }
 
-const OPTIONS: readonly (keyof MysqlStoreOptions)[] = [
-  'prefix',
-  'database',
-  'owner',
-  'archive',
-  'inboxRetentionMs',
-  'idempotencyRetentionMs',
-  'clock',
-]
-
-const DAY_MS = 86_400_000
+const OPTIONS: readonly (keyof MysqlStoreOptions)[] = ['prefix', 'database', 'owner', ...KEEPING, 'clock']
 
 /**
  * A store in InnoDB tables, in READ COMMITTED and in REPEATABLE READ. Tested with MariaDB 10.11; what it asks for, MySQL 8.0 has as well (JSON_TABLE), and there
@@ -60,7 +45,8 @@ export function mysqlStore<Tx>(driver: MysqlDriver<Tx>, options: MysqlStoreOptio
   knownOptions('mysqlStore', options, OPTIONS)
   if (driver?.dialect !== 'mysql' || typeof driver.session !== 'function')
     throw invalidOption('driver', driver, 'give a driver for MySQL: mysql2Driver(pool)')
-  const { owner, archive = false } = options
+  const { owner } = options
+  const { archive, inboxRetentionMs, idempotencyRetentionMs } = keepingOf(options)
   if (owner !== undefined && (typeof owner !== 'string' || owner === ''))
     throw invalidOption('owner', owner, 'give the name of a service')
   const tables = tablesOf(options)
@@ -71,11 +57,8 @@ export function mysqlStore<Tx>(driver: MysqlDriver<Tx>, options: MysqlStoreOptio
     name: 'mysql',
     owner,
     outbox: mysqlOutbox(session, archive),
-    inbox: mysqlInbox(session, ageOption('inboxRetentionMs', options.inboxRetentionMs, 14 * DAY_MS, 1)),
-    idempotency: mysqlIdempotency(
-      session,
-      ageOption('idempotencyRetentionMs', options.idempotencyRetentionMs, DAY_MS, 1),
-    ),
+    inbox: mysqlInbox(session, inboxRetentionMs),
+    idempotency: mysqlIdempotency(session, idempotencyRetentionMs),
     states: mysqlStates(session),
     checkpoints: mysqlCheckpoints(session),
     migrate: () => migrateBy(driver, { place, tables, owner }),

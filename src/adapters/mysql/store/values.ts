@@ -1,6 +1,7 @@
 // Values as they come from and go to the database.
 import { digestOf } from '../../../core/digest.ts'
 import type { Noted } from '../../../core/shares.ts'
+import { isWellFormed } from '../../../core/well-formed.ts'
 import { createError } from '../../../errors/index.ts'
 
 /** The first half of a digest: enough to tell keys of one table apart. */
@@ -38,9 +39,7 @@ export function bigintOf(value: unknown): bigint {
 /** @throws FairleadError `INVALID_INPUT` for a text that cannot be stored as it is */
 export function storable(what: string, text: string): string {
   if (typeof text !== 'string') throw refused(`${what} is no text`)
-  // A half of a pair would become a replacement character: two texts could become one.
-  if (!(text as unknown as Text).isWellFormed())
-    throw refused(`${what} is no Unicode text: it has half of a surrogate pair`)
+  if (!isWellFormed(text)) throw refused(`${what} is no Unicode text: it has half of a surrogate pair`)
   return text
 }
 
@@ -52,11 +51,6 @@ export function notedOf(row: Readonly<Record<string, unknown>>): Noted {
 /** A list of numbers as a table of one column `n`: what is looked up by it is looked up row by row, and nothing else is touched or locked. */
 export function numbersOf(numbers: Iterable<bigint | number>): string {
   return `json_table('[${[...numbers].join(',')}]', '$[*]' columns (n bigint path '$')) w`
-}
-
-// Node 20 has it; the library of ES2023 does not.
-interface Text {
-  isWellFormed(): boolean
 }
 
 function refused(message: string): Error {

@@ -1,7 +1,8 @@
 // The PostgreSQL store: outbox, inbox, responses, states and checkpoints in one schema, in the transactions of the user's own driver.
 import { type Clock, systemClock } from '../../../core/clock.ts'
 import type { SqlDriver, Store } from '../../../core/contracts/store.ts'
-import { ageOption, invalidOption, knownOptions } from '../../../core/options.ts'
+import { KEEPING, type KeepingOptions, keepingOf } from '../../../core/keeping.ts'
+import { invalidOption, knownOptions } from '../../../core/options.ts'
 import { transactional } from '../../../core/transactional.ts'
 import { createError } from '../../../errors/index.ts'
 import { postgresCheckpoints } from '../checkpoints.ts'
@@ -14,29 +15,14 @@ import { openSession } from './session.ts'
 import { postgresStates } from './states.ts'
 
 /** Options of a store in PostgreSQL. All may be left out. */
-export interface PostgresStoreOptions extends SchemaOptions {
+export interface PostgresStoreOptions extends SchemaOptions, KeepingOptions {
   /** Which service its tables belong to: `migrate` sets the mark, and another owner is refused from then on. Default: nobody says. */
   readonly owner?: string | undefined
-  /** Keep published rows until they are purged. Default false: they are deleted. */
-  readonly archive?: boolean | undefined
-  /** How long the inbox keeps what was applied, at least. Longer than the longest way of a redelivery, redrives of dead letters among them. Default 14 days. */
-  readonly inboxRetentionMs?: number | undefined
-  /** How long responses to requests with an `Idempotency-Key` are kept, at least. Default 24 hours. */
-  readonly idempotencyRetentionMs?: number | undefined
   /** For `until` of leases; all else goes by the clock of the database. Default: real time. */
   readonly clock?: Clock | undefined
 }
 
-const OPTIONS: readonly (keyof PostgresStoreOptions)[] = [
-  'schema',
-  'owner',
-  'archive',
-  'inboxRetentionMs',
-  'idempotencyRetentionMs',
-  'clock',
-]
-
-const DAY_MS = 86_400_000
+const OPTIONS: readonly (keyof PostgresStoreOptions)[] = ['schema', 'owner', ...KEEPING, 'clock']
 
 /**
  * A store in PostgreSQL, in the transactions of any driver; `migrate` makes its tables. Nothing of it stays in a session,
@@ -50,11 +36,9 @@ const DAY_MS = 86_400_000
 export function postgresStore<Tx>(driver: SqlDriver<Tx>, options: PostgresStoreOptions = {}): Store<Tx> {
   knownOptions('postgresStore', options, OPTIONS)
   if (driver?.dialect !== 'postgres') throw invalidOption('driver', driver, 'give a driver for PostgreSQL')
-  const { archive = false, clock = systemClock } = options
+  const { clock = systemClock } = options
   const owner = ownerOf(options.owner)
-  if (typeof archive !== 'boolean') throw invalidOption('archive', archive, 'give true or false')
-  const inboxRetentionMs = ageOption('inboxRetentionMs', options.inboxRetentionMs, 14 * DAY_MS, 1)
-  const idempotencyRetentionMs = ageOption('idempotencyRetentionMs', options.idempotencyRetentionMs, DAY_MS, 1)
+  const { archive, inboxRetentionMs, idempotencyRetentionMs } = keepingOf(options)
   const schema = schemaOf(options.schema)
 
   let closed = false

@@ -1,4 +1,5 @@
 // Values as all drivers take and give them: arrays go as arrays of text, and what comes back is made ours, whatever a driver made of it.
+import { isWellFormed } from '../../../core/well-formed.ts'
 import { createError } from '../../../errors/classes.ts'
 
 /** An 8 byte integer, which drivers give as text, number or bigint. */
@@ -37,20 +38,13 @@ export function hexOf(bytes: Uint8Array): string {
 export function storable(what: string, text: string): string {
   if (typeof text !== 'string') throw refused(`${what} is no text`)
   if (text.includes('\0')) throw refused(`${what} has a NUL, which PostgreSQL holds in no text`)
-  // A half of a pair would become a replacement character: two texts could become one.
-  if (!(text as unknown as Text).isWellFormed())
-    throw refused(`${what} is no Unicode text: it has half of a surrogate pair`)
+  if (!isWellFormed(text)) throw refused(`${what} is no Unicode text: it has half of a surrogate pair`)
   return text
 }
 
 /** A text for people, as PostgreSQL can hold it. */
 export function plain(text: string): string {
   return text.replaceAll('\0', '\uFFFD')
-}
-
-// Node 20 has it; the library of ES2023 does not.
-interface Text {
-  isWellFormed(): boolean
 }
 
 function refused(message: string): Error {

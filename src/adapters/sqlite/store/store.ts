@@ -1,7 +1,8 @@
 // Outbox, inbox and the rest in one file of SQLite.
 import { type Clock, systemClock } from '../../../core/clock.ts'
 import type { Store } from '../../../core/contracts/store.ts'
-import { ageOption, invalidOption, knownOptions } from '../../../core/options.ts'
+import { KEEPING, type KeepingOptions, keepingOf } from '../../../core/keeping.ts'
+import { invalidOption, knownOptions } from '../../../core/options.ts'
 import { transactional } from '../../../core/transactional.ts'
 import type { SqliteDriver } from '../driver.ts'
 import { checkSqlite, given, migrateSqlite, type SqliteTablesOptions } from '../migrate.ts'
@@ -14,18 +15,10 @@ import { statesOf } from './states.ts'
 import { groundOf } from './tables.ts'
 
 /** What a store keeps, and how long. All may be left out. */
-export interface SqliteStoreOptions extends SqliteTablesOptions {
-  /** Keep published rows until they are purged. Default false. */
-  readonly archive?: boolean | undefined
-  /** How long the inbox knows a message, milliseconds. Default 14 days. */
-  readonly inboxRetentionMs?: number | undefined
-  /** How long a response is kept for its Idempotency-Key, milliseconds. Default 24 hours. */
-  readonly idempotencyRetentionMs?: number | undefined
+export interface SqliteStoreOptions extends SqliteTablesOptions, KeepingOptions {
   /** The time of leases, of rows that wait and of retention. Processes that share a file share the time of their machine. Default: real time. */
   readonly clock?: Clock | undefined
 }
-
-const DAY_MS = 86_400_000
 
 /**
  * A store in a file of SQLite. `migrate()` makes its tables.
@@ -39,19 +32,10 @@ const DAY_MS = 86_400_000
  * await store.migrate()
  */
 export function sqliteStore<Tx>(driver: SqliteDriver<Tx>, options: SqliteStoreOptions = {}): Store<Tx> {
-  knownOptions('sqliteStore', options, [
-    'prefix',
-    'owner',
-    'archive',
-    'inboxRetentionMs',
-    'idempotencyRetentionMs',
-    'clock',
-  ])
+  knownOptions('sqliteStore', options, ['prefix', 'owner', ...KEEPING, 'clock'])
   if (driver?.dialect !== 'sqlite') throw invalidOption('driver', driver, 'give a driver for SQLite')
-  const { prefix, owner, archive = false, clock = systemClock } = options
-  if (typeof archive !== 'boolean') throw invalidOption('archive', archive, 'give true or false')
-  const inboxRetentionMs = ageOption('inboxRetentionMs', options.inboxRetentionMs, 14 * DAY_MS, 1)
-  const idempotencyRetentionMs = ageOption('idempotencyRetentionMs', options.idempotencyRetentionMs, DAY_MS, 1)
+  const { prefix, owner, clock = systemClock } = options
+  const { archive, inboxRetentionMs, idempotencyRetentionMs } = keepingOf(options)
   const ground = groundOf(driver, tablesOf(prefix), clock)
   const place: SqliteTablesOptions = { prefix, owner }
   given('sqliteStore', place)
