@@ -54,11 +54,14 @@ if (suites.length > 0) {
 for (const { skipped } of counts) for (const name of skipped) console.log(`did not run: ${name}`)
 if (missing.length > 0) {
   console.log(`left out, because the server is not up: ${missing.join(', ')} (start it with test/services/up)`)
-  if (requireServices) counts.push({ passed: 0, failed: missing.length, skipped: [] })
+  if (requireServices)
+    counts.push({ passed: 0, failed: missing.length, skipped: [], failures: [`not up: ${missing.join(', ')}`] })
 }
 const passed = counts.reduce((sum, count) => sum + count.passed, 0)
 const failed = counts.reduce((sum, count) => sum + count.failed, 0)
 const nothingRan = passed + failed === 0
 if (nothingRan) console.log('no test was found')
+// Last, so that the end of a long log says what is wrong.
+for (const { failures } of counts) for (const failure of failures) console.log(`failed: ${failure}`)
 process.exitCode = failed > 0 || nothingRan ? 1 : 0
 console.log(`${passed} passed, ${failed} failed`)
