@@ -1,6 +1,7 @@
 // What happens on the call path, as typed events: to one listener, and on diagnostics_channel for tools that know nothing of us.
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { FairleadError } from '../errors/base.ts'
+import type { DiscoveryEvent, RegistrationEvent } from './discovery-events.ts'
 import type { ConsumerEvent, OutboxEvent, RelayEvent } from './message-events.ts'
 
 /** Which call an event is about. */
@@ -9,11 +10,13 @@ export interface CallFacts {
   readonly operation: string
 }
 
-/** Everything that a pipeline, a consumer, an outbox or a relay tells. Instants and durations are milliseconds. */
+/** Everything that a pipeline, a consumer, an outbox, a relay or a discovery tells. Instants and durations are milliseconds. */
 export type PipelineEvent =
   | ConsumerEvent
   | OutboxEvent
   | RelayEvent
+  | DiscoveryEvent
+  | RegistrationEvent
   | (CallFacts & {
       readonly type: 'call'
       readonly elapsedMs: number

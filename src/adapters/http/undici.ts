@@ -49,6 +49,7 @@ export interface Undici {
   readonly Agent: new (options: object) => OwnDispatcher
   readonly Pool: new (origin: string, options: object) => OwnDispatcher
   readonly buildConnector: (options: object) => Connector
+  readonly request: (url: string, options: object) => Promise<unknown>
   readonly fetch: (input: unknown, init?: object) => Promise<Response>
   readonly FormData: typeof FormData
 }

@@ -1,0 +1,2 @@
+// The subpath `fairlead/consul`.
+export {}

@@ -1,0 +1,2 @@
+// The subpath `fairlead/eureka`.
+export {}
