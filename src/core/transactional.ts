@@ -1,24 +1,27 @@
 // Transactions of a driver with what has to happen just before their commit and just after it, one for all SQL stores.
 import { createError } from '../errors/classes.ts'
-import type { SqlDriver, Transactional } from './contracts/store.ts'
+import type { Closing, SqlDriver, Transactional } from './contracts/store.ts'
 
 type Hook<Tx> = (tx: Tx) => Promise<void>
 
 interface Open<Tx> {
   readonly hooks: Hook<Tx>[]
   readonly last: Hook<Tx>[]
+  closing: Closing | undefined
   /** All hooks have been run: what is noted now would be lost. */
   sealed: boolean
 }
 
 /** `transaction`, `isTransaction`, `beforeCommit` and `onCommitted` of a store that speaks through this driver. */
-export function transactional<Tx>(driver: Pick<SqlDriver<Tx>, 'transaction' | 'isTransaction'>): Transactional<Tx> {
+export function transactional<Tx>(
+  driver: Pick<SqlDriver<Tx>, 'transaction' | 'isTransaction' | 'closes'>,
+): Transactional<Tx> {
   const open = new WeakMap<object, Open<Tx>>()
   const listeners = new Set<(tx: Tx) => void>()
 
   return {
-    async transaction(work) {
-      const mine: Open<Tx> = { hooks: [], last: [], sealed: false }
+    async transaction(work, options) {
+      const mine: Open<Tx> = { hooks: [], last: [], closing: undefined, sealed: false }
       let handle: object | undefined
       const run = async <T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise<T> => {
         handle = tx as object
@@ -34,7 +37,10 @@ export function transactional<Tx>(driver: Pick<SqlDriver<Tx>, 'transaction' | 'i
       }
       let value: Awaited<ReturnType<typeof work>>
       try {
-        value = (await driver.transaction((tx) => run(tx, work))) as Awaited<ReturnType<typeof work>>
+        value = (await driver.transaction(
+          (tx, opened) => run(tx, (handle) => work(handle, opened)),
+          driver.closes === true ? { ...options, closing: () => mine.closing?.statement } : options,
+        )) as Awaited<ReturnType<typeof work>>
       } finally {
         // Only now: what comes while COMMIT is under way would run after it. The next transaction may have the same client by then.
         if (handle !== undefined && open.get(handle) === mine) open.delete(handle)
@@ -56,6 +62,16 @@ export function transactional<Tx>(driver: Pick<SqlDriver<Tx>, 'transaction' | 'i
       else mine.hooks.push(hook)
       return true
     },
+    ...(driver.closes === true
+      ? {
+          closeWith(tx: Tx, replace: (before: Closing | undefined) => Closing | undefined): boolean {
+            const mine = open.get(tx as object)
+            if (mine === undefined || mine.sealed) return false
+            mine.closing = replace(mine.closing)
+            return true
+          },
+        }
+      : undefined),
     onCommitted(listener) {
       const own = (tx: Tx): void => listener(tx)
       listeners.add(own)

@@ -3,7 +3,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { boundedBy } from '../../core/bounded.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
-import type { SqlDriver, SqlResult } from '../../core/contracts/store.ts'
+import type { SqlDriver, SqlResult, TransactionOptions } from '../../core/contracts/store.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
 import { createError, isFairleadError } from '../../errors/index.ts'
 import { classifyMysql, isConnectionSound, isOfMysql } from './classify-mysql.ts'
@@ -27,7 +27,7 @@ export interface Mysql2DriverOptions {
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** How one of fairlead's own transactions or statements is run. */
-export interface RunOptions {
+export interface RunOptions extends TransactionOptions {
   /** Default: what the session has; with MySQL and MariaDB that is `repeatable read` unless somebody changed it. */
   readonly isolation?: Isolation | undefined
   /** Whether each statement of the work is fairlead's own, and bound by `answerWithinMs` as COMMIT is. Default false. */

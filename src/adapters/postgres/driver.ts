@@ -3,7 +3,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { boundedBy } from '../../core/bounded.ts'
 import { type Clock, type Random, systemClock, systemRandom } from '../../core/clock.ts'
-import type { SqlDriver, SqlResult } from '../../core/contracts/store.ts'
+import type { SqlDriver, SqlResult, TransactionOptions } from '../../core/contracts/store.ts'
 import { type Closable, closable } from '../../core/lifecycle.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
 import { isFairleadError } from '../../errors/index.ts'
@@ -55,11 +55,14 @@ export interface PgDriver<Tx> extends SqlDriver<Tx>, Closable {
   /**
    * Runs `work` between BEGIN and COMMIT on one connection. What `work` throws rolls back and comes out untouched, except errors of the
    * database, which come out classified with effect `none` (the error of the driver is the cause). If the answer to COMMIT
-   * is lost, the effect is `unknown`.
+   * is lost, the effect is `unknown`. An `opening` goes out with BEGIN, in one round trip.
    * @throws FairleadError `PROGRAMMING_ERROR` inside another transaction of this driver, if `work` ended the transaction itself, or
    * if it swallowed the failure of a statement, after which PostgreSQL commits nothing
    */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  transaction<T>(
+    work: (tx: Tx, opened?: SqlResult | undefined) => Promise<T>,
+    options?: TransactionOptions | undefined,
+  ): Promise<T>
   /** Whether it is a client with an open transaction: one of ours, or one begun by the caller. */
   isTransaction(candidate: unknown): candidate is Tx
   /** Runs a statement in a transaction. @throws FairleadError `TRANSACTION_REQUIRED` where there is none, and what the database says */
@@ -181,17 +184,22 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
     }
   }
 
-  const transaction = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+  const transaction = async <T>(
+    work: (tx: Tx, opened?: SqlResult | undefined) => Promise<T>,
+    { opening, closing }: TransactionOptions = {},
+  ): Promise<T> => {
     if (scopes.getStore()?.open) throw nested()
     const held = await acquire(true)
     const { client } = held
     const scope: Scope = { open: true }
     let phase: 'begin' | 'work' | 'commit' = 'begin'
     try {
-      await ask(client, 'begin', [], answerWithinMs)
+      const begun = await ask(client, opening === undefined ? 'begin' : `begin; ${opening}`, [], answerWithinMs)
       open.add(client)
       phase = 'work'
-      const value = await scopes.run(scope, () => work(client as Tx))
+      const value = await scopes.run(scope, () =>
+        work(client as Tx, opening === undefined ? undefined : resultOf(begun)),
+      )
       if (held.lost !== undefined) throw held.lost
       const status = statusOf(client)
       if (status === 'I') throw endedItself()
@@ -199,7 +207,9 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
       open.delete(client)
       scope.open = false
       phase = 'commit'
-      const { command } = await ask(client, 'commit', [], answerWithinMs)
+      const last = closing?.()
+      const ended = await ask(client, last === undefined ? 'commit' : closedBy(last), [], answerWithinMs)
+      const { command } = (Array.isArray(ended) ? ended.at(-1) : ended) as PgResult
       // The answer to the COMMIT of a transaction in which a statement had failed.
       if (command === 'ROLLBACK') throw swallowed()
       held.release()
@@ -216,6 +226,10 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
     }
   }
 
+  // What waits for a lock is refused before we give up: then it is known that nothing was committed.
+  const closedBy = (statement: string): string =>
+    `set local lock_timeout = ${Math.ceil((answerWithinMs * 2) / 3)}; ${statement}; commit`
+
   // Never rejects: its failure must not hide why we came here. True if the connection can be used again.
   const undo = async (client: PgClient, sound: boolean): Promise<boolean> => {
     if (!sound) return false
@@ -230,6 +244,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
 
   return {
     dialect: 'postgres',
+    closes: true,
     transaction,
     isTransaction,
     query,

@@ -2,6 +2,24 @@
 // because several of them lease, load and purge.
 import type { ChannelAddress, Envelope } from '../message.ts'
 
+/** How one transaction is run. */
+export interface TransactionOptions {
+  /**
+   * A statement without parameters that may go out together with the beginning of the transaction, to save a round trip. The work is given its
+   * result as `opened`; undefined where there is no such way, and then the statement was not run.
+   */
+  readonly opening?: string | undefined
+  /** Asked once, after the work: a statement without parameters that is sent together with COMMIT. Only where the driver says `closes`. */
+  readonly closing?: (() => string | undefined) | undefined
+}
+
+/** What goes out with a commit. */
+export interface Closing {
+  readonly statement: string
+  /** The rows that it appends: whoever takes its place has to append them too, and before its own. */
+  readonly rows: readonly OutboxRow[]
+}
+
 /** Transactions of the user's own kind. */
 export interface Transactional<Tx> {
   /**
@@ -14,7 +32,10 @@ export interface Transactional<Tx> {
    * What was published and noted inside (`beforeCommit`) is part of the commit.
    * @throws FairleadError `PROGRAMMING_ERROR` inside another transaction of the same store; `TRANSACTION_CONFLICT` where the database undid it
    */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  transaction<T>(
+    work: (tx: Tx, opened?: SqlResult | undefined) => Promise<T>,
+    options?: TransactionOptions | undefined,
+  ): Promise<T>
   /** Whether it is an open transaction of this kind. Where types cannot tell a pool from a transaction, this does. */
   isTransaction(candidate: unknown): candidate is Tx
   /**
@@ -24,6 +45,11 @@ export interface Transactional<Tx> {
    * @throws FairleadError `TRANSACTION_REQUIRED` once its hooks have been run: it is over
    */
   beforeCommit(tx: Tx, hook: (tx: Tx) => Promise<void>, place?: 'last' | undefined): boolean
+  /**
+   * Has a statement sent together with the commit of the transaction, to save a round trip. There is one: `replace` is given the one before and says what takes its
+   * place. Absent, or false: there is no such way, or the transaction is not one of `transaction`; nothing was asked then.
+   */
+  closeWith?(tx: Tx, replace: (before: Closing | undefined) => Closing | undefined): boolean
   /**
    * Told after every commit of `transaction`, and which it was: to wake relays and timers of this process. What a listener throws is swallowed. Returns the way to stop.
    */
@@ -43,8 +69,16 @@ export interface SqlResult {
  */
 export interface SqlDriver<Tx> {
   readonly dialect: 'postgres' | 'mysql' | 'sqlite'
-  /** @throws FairleadError `PROGRAMMING_ERROR` inside another transaction of the same driver */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** `transaction` heeds `closing`. */
+  readonly closes?: true | undefined
+  /**
+   * `opening` may be ignored: then there is no `opened`.
+   * @throws FairleadError `PROGRAMMING_ERROR` inside another transaction of the same driver
+   */
+  transaction<T>(
+    work: (tx: Tx, opened?: SqlResult | undefined) => Promise<T>,
+    options?: TransactionOptions | undefined,
+  ): Promise<T>
   isTransaction(candidate: unknown): candidate is Tx
   /** @throws FairleadError `TRANSACTION_REQUIRED` where there is no open transaction, and what the database says */
   query(tx: Tx, text: string, params: readonly unknown[]): Promise<SqlResult>
@@ -85,6 +119,8 @@ export interface OutboxStore<Tx> {
    * are taken before the sequence is drawn, in one order for all, and held until the transaction ends.
    */
   append(tx: Tx, rows: readonly OutboxRow[]): Promise<void>
+  /** The same as a statement for `closeWith`; undefined for rows that are better appended before. Absent where there is no such way. */
+  closing?(rows: readonly OutboxRow[]): Closing | undefined
   /**
    * Leases a fair share of the partitions (hashes of keys) to this relay for `forMs`, extends what it holds, gives up what is beyond its share.
    * A new holder of a partition has a higher epoch. To be called again well before `forMs` is over. `until` is on the clock of the caller, never later than what the store goes by.
@@ -192,6 +228,8 @@ export interface InboxStore<Tx> {
     consumer: string,
     messages: readonly MessageIdentity[],
   ): Promise<readonly ('first' | 'duplicate' | 'busy')[]>
+  /** The same claim as an opening of the transaction (see `Transactional.transaction`). Absent where there is no such way. */
+  claiming?(consumer: string, messages: readonly MessageIdentity[]): InboxOpening
   /** Attempts that outlive a rolled-back transaction, in their own commits, for brokers that do not count: poison = started - finished. Returns those started without an end, this one included. */
   started(consumer: string, message: MessageIdentity): Promise<number>
   finished(consumer: string, message: MessageIdentity): Promise<void>
@@ -202,6 +240,13 @@ export interface InboxStore<Tx> {
   parked(consumer: string, keys: readonly string[]): Promise<readonly string[]>
   /** Deletes entries older than `olderThanMs`, at most `limit`. Returns how many there were. */
   purge(olderThanMs: number, limit: number): Promise<number>
+}
+
+/** A claim that goes out with the beginning of its transaction. */
+export interface InboxOpening {
+  readonly statement: string
+  /** What `claim` would have answered. */
+  answers(opened: SqlResult): readonly ('first' | 'duplicate' | 'busy')[]
 }
 
 /** `Idempotency-Key` of the server adapter. */

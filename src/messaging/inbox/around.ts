@@ -56,44 +56,48 @@ export function aroundWithInbox(parts: InboxParts): AroundHandler {
   // One transaction over the messages at these indexes. Fills in the answers of those that are not for the handler.
   const once = (run: Run, among: readonly number[], next: Next, answers: unknown[], left: Left): Promise<void> => {
     left.called = false
-    return place.transaction(async (tx) => {
-      const messages = messagesOf(run)
-      const claims = await place.inbox.claim(
-        tx,
-        name,
-        among.map((at) => identityOf(messages[at] as Message)),
-      )
-      const given: number[] = []
-      for (let each = 0; each < among.length; each++) {
-        const at = among[each] as number
-        if (claims[each] === 'first') given.push(at)
-        answers[at] = claims[each] === 'duplicate' ? DUPLICATE : claims[each] === 'busy' ? BUSY : undefined
-      }
-      if (given.length === 0) return
-      mayGoOn(run)
-      const entry = run.enter(
-        tx,
-        given.length === run.held.length ? undefined : given.map((at) => (messages[at] as Message).id),
-      )
-      const batch = Array.isArray(run.request)
-      const part = batch && given.length < run.held.length ? given.map((at) => messages[at]) : run.request
-      left.called = true
-      const releases = place.handlesEnd === true
-      let answer: unknown
-      try {
-        const whole = entry.whole(next(part), releases)
-        answer = await (releases ? left.orLeft(run, whole) : whole)
-      } finally {
-        entry.close()
-      }
-      if (entry.refused !== undefined) throw entry.refused
-      const outcomes = outcomesOf(answer, given.length, batch)
-      if (outcomes !== undefined) throw new Undone(given, outcomes)
-      // Whatever a layer made of it: what a handler left half done is not committed.
-      if (entry.thrown !== undefined) throw entry.thrown.error
-      // The last word before the commit, after whatever else is done there.
-      place.beforeCommit(tx, async () => mayGoOn(run), 'last')
-    })
+    const messages = messagesOf(run)
+    const identities = among.map((at) => identityOf(messages[at] as Message))
+    const opening = place.inbox.claiming?.(name, identities)
+    return place.transaction(
+      async (tx, opened) => {
+        const claims =
+          opening === undefined || opened === undefined
+            ? await place.inbox.claim(tx, name, identities)
+            : opening.answers(opened)
+        const given: number[] = []
+        for (let each = 0; each < among.length; each++) {
+          const at = among[each] as number
+          if (claims[each] === 'first') given.push(at)
+          answers[at] = claims[each] === 'duplicate' ? DUPLICATE : claims[each] === 'busy' ? BUSY : undefined
+        }
+        if (given.length === 0) return
+        mayGoOn(run)
+        const entry = run.enter(
+          tx,
+          given.length === run.held.length ? undefined : given.map((at) => (messages[at] as Message).id),
+        )
+        const batch = Array.isArray(run.request)
+        const part = batch && given.length < run.held.length ? given.map((at) => messages[at]) : run.request
+        left.called = true
+        const releases = place.handlesEnd === true
+        let answer: unknown
+        try {
+          const whole = entry.whole(next(part), releases)
+          answer = await (releases ? left.orLeft(run, whole) : whole)
+        } finally {
+          entry.close()
+        }
+        if (entry.refused !== undefined) throw entry.refused
+        const outcomes = outcomesOf(answer, given.length, batch)
+        if (outcomes !== undefined) throw new Undone(given, outcomes)
+        // Whatever a layer made of it: what a handler left half done is not committed.
+        if (entry.thrown !== undefined) throw entry.thrown.error
+        // The last word before the commit, after whatever else is done there.
+        place.beforeCommit(tx, async () => mayGoOn(run), 'last')
+      },
+      opening === undefined ? undefined : { opening: opening.statement },
+    )
   }
 
   const handle = async (run: Run, next: Next, answers: unknown[], among: readonly number[]): Promise<void> => {

@@ -1,5 +1,5 @@
 // What was published inside a transaction, on its way into the table. Whatever became of an earlier transaction on the same handle (clients are used again), nothing of it may come along.
-import type { OutboxRow } from '../../core/contracts/store.ts'
+import type { Closing, OutboxRow } from '../../core/contracts/store.ts'
 import type { Envelope } from '../../core/message.ts'
 import { createError } from '../../errors/classes.ts'
 import type { Channel } from '../types.ts'
@@ -89,8 +89,21 @@ export class Buffered<Tx> {
       for (const envelope of call.envelopes ?? []) rows.push({ channel, envelope })
     }
     if (rows.length === 0) return
-    await this.#place.outbox.append(tx, rows)
+    if (foreign || !this.#withCommit(tx, rows)) await this.#place.outbox.append(tx, rows)
     this.#appended(tx, foreign)
+  }
+
+  // With the commit, in one round trip. What an earlier call left for it goes first, whichever way it goes now.
+  #withCommit(tx: Tx, rows: OutboxRow[]): boolean {
+    const { outbox } = this.#place
+    if (outbox.closing === undefined || this.#place.closeWith === undefined) return false
+    let closing: Closing | undefined
+    this.#place.closeWith(tx, (before) => {
+      if (before !== undefined) rows.unshift(...before.rows)
+      closing = outbox.closing?.(rows)
+      return closing
+    })
+    return closing !== undefined
   }
 }
 

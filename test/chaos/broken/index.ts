@@ -128,6 +128,7 @@ const lockAfterSequence: Break = ({ outbox }, driver) => {
   const ask = asking(driver)
   const real = new Map<bigint, bigint>()
   return {
+    closing: () => undefined,
     append: async (tx, rows) => {
       for (const { envelope } of rows)
         await driver.query(tx, say(driver.dialect, 'insert into chaos.tickets (id) values (?)'), [envelope.id])

@@ -1,5 +1,5 @@
 // The tables in which producers and consumers write down what they did, and how both databases are asked.
-import type { SqlDriver, SqlResult } from '../../../src/core/contracts/store.ts'
+import type { SqlDriver, SqlResult, Transactional } from '../../../src/core/contracts/store.ts'
 
 /** Of a worker: in its own transaction, or alone. */
 export interface Ledger<Tx> {
@@ -7,6 +7,12 @@ export interface Ledger<Tx> {
   sent(
     tx: Tx,
     messages: readonly { readonly key: string; readonly id: string; readonly cause?: string | undefined }[],
+  ): Promise<void>
+  /** `sent`, with the commit where the outbox rows of the transaction go out with it. */
+  sentWithCommit(
+    store: Transactional<Tx>,
+    tx: Tx,
+    message: { readonly key: string; readonly id: string; readonly cause: string },
   ): Promise<void>
   /** First a row of the key is locked, then the number is drawn: numbers are in order of commit for each key. */
   applied(tx: Tx, consumer: string, key: string, id: string, worker: string): Promise<void>
@@ -58,6 +64,17 @@ export function ledger<Tx>(driver: SqlDriver<Tx>): Ledger<Tx> {
       const rows = messages.map(() => '(?, ?, ?)').join(', ')
       const params = messages.flatMap(({ key, id, cause }) => [key, id, cause ?? null])
       await ask(tx, `insert into chaos.sent (\`key\`, id, cause) values ${rows}`, params)
+    },
+    async sentWithCommit(store, tx, { key, id, cause }) {
+      const values = [key, id, cause].map((text) => `'${text.replaceAll("'", "''")}'`).join(', ')
+      let closes = false
+      store.closeWith?.(tx, (before) => {
+        if (before === undefined) return undefined
+        closes = true
+        const note = `insert into chaos.sent (key, id, cause) values (${values})`
+        return { ...before, statement: `${before.statement}; ${note}` }
+      })
+      if (!closes) await this.sent(tx, [{ key, id, cause }])
     },
     async applied(tx, consumer, key, id, worker) {
       await ask(tx, count, [consumer, key])

@@ -143,7 +143,7 @@ async function consume({ store, book }: Place<object>, transport: MessageTranspo
         if (!id.endsWith('0')) return
         const shipped = { key: `shipments/${key}`, id: `shipped/${id}`, cause: id }
         await outbox.publish(tx, Shipments, { type: 'shipped', id: shipped.id, key, causationId: id, data: { key } })
-        lastInTransaction(store, tx, () => book.sent(tx, [shipped]))
+        lastInTransaction(store, tx, () => book.sentWithCommit(store, tx, shipped))
       },
     },
   })

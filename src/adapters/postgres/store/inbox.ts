@@ -1,5 +1,5 @@
 // The inbox of the PostgreSQL store.
-import type { InboxStore, MessageIdentity } from '../../../core/contracts/store.ts'
+import type { InboxStore, MessageIdentity, SqlResult } from '../../../core/contracts/store.ts'
 import { digestOf } from '../../../core/digest.ts'
 import { ageOption, countOption, durationOption } from '../../../core/options.ts'
 import type { Session } from './session.ts'
@@ -27,9 +27,15 @@ export function postgresInbox<Tx>(session: Session<Tx>, retentionMs: number): In
         `select array_to_string(${at}.inbox_claim($1::text[]::bytea[]), ',') as answers`,
         [messages.map((message) => nameOf(consumer, message))],
       )
-      return String(rows[0]?.['answers'])
-        .split(',')
-        .map((answer) => ANSWERS[answer as keyof typeof ANSWERS])
+      return answersOf(rows)
+    },
+    claiming(consumer, messages) {
+      // Digits of our own making, and no backslash: what it means would depend on a setting.
+      const names = messages.map((message) => `decode('${nameOf(consumer, message).slice(2)}', 'hex')`)
+      return {
+        statement: `select array_to_string(${at}.inbox_claim(array[${names.join(',')}]::bytea[]), ',') as answers`,
+        answers: ({ rows }) => answersOf(rows),
+      }
     },
     async started(consumer, message) {
       const { rows } = await session.execute(
@@ -78,6 +84,12 @@ export function postgresInbox<Tx>(session: Session<Tx>, retentionMs: number): In
       return numberOf(rows[0]?.['count'])
     },
   }
+}
+
+function answersOf(rows: SqlResult['rows']): readonly ('first' | 'duplicate' | 'busy')[] {
+  return String(rows[0]?.['answers'])
+    .split(',')
+    .map((answer) => ANSWERS[answer as keyof typeof ANSWERS])
 }
 
 function nameOf(consumer: string, { source, id }: MessageIdentity): string {

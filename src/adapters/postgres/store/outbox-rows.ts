@@ -1,8 +1,8 @@
 // Rows of the outbox as parameters, and back.
-import type { DeadRow, OutboxRow, PendingRow } from '../../../core/contracts/store.ts'
+import type { Closing, DeadRow, OutboxRow, PendingRow } from '../../../core/contracts/store.ts'
 import type { ChannelAddress } from '../../../core/message.ts'
 import { packHead, unpackEnvelope } from '../../../core/packed-envelope.ts'
-import { bigintOf, bytesOf, numberOf, storable } from './values.ts'
+import { bigintOf, bytesOf, hexOf, numberOf, quoted, storable } from './values.ts'
 
 /** A batch as `outbox_append` takes it. */
 export type AppendParams = readonly [
@@ -24,6 +24,18 @@ export function appendOneParams({ channel, envelope }: OutboxRow): readonly unkn
     packHead(envelope),
     body,
   ]
+}
+
+// As text it is twice as long: beyond this, a round trip is cheaper.
+const MOST_CLOSING_BYTES = 8_192
+
+/** The call of `outbox_append_one` as a statement without parameters; undefined where the row is too large for it. @throws FairleadError `INVALID_INPUT` for what PostgreSQL cannot hold */
+export function closingOf(procedure: string, row: OutboxRow): Closing | undefined {
+  if (row.envelope.body.byteLength > MOST_CLOSING_BYTES) return undefined
+  const [channel, id, key, head] = appendOneParams(row) as readonly [string, string, string | null, string]
+  const body = `decode('${hexOf(row.envelope.body).slice(2)}', 'hex')`
+  const statement = `select ${procedure}(${quoted(channel)}, ${quoted(id)}, ${key === null ? 'null' : quoted(key)}, ${quoted(head)}, ${body})`
+  return { statement, rows: [row] }
 }
 
 // A statement is held in memory several times over on its way.

@@ -1,7 +1,7 @@
 // The outbox of the PostgreSQL store. Every statement stands alone or in the caller's transaction, and leaves nothing in the session.
-import type { OutboxStore, PartitionLease, RowVerdict } from '../../../core/contracts/store.ts'
+import type { OutboxRow, OutboxStore, PartitionLease, RowVerdict } from '../../../core/contracts/store.ts'
 import { ageOption, countOption, durationOption } from '../../../core/options.ts'
-import { appendOneParams, appendParams, deadOf, pendingOf } from './outbox-rows.ts'
+import { appendOneParams, appendParams, closingOf, deadOf, pendingOf } from './outbox-rows.ts'
 import type { Session } from './session.ts'
 import { numberOf, plain } from './values.ts'
 import { wakeName } from './wake-name.ts'
@@ -50,6 +50,7 @@ export function postgresOutbox<Tx>(session: Session<Tx>, archive: boolean): Outb
         ])
       for (const batch of batches) await session.query(tx, sql.append, batch)
     },
+    closing: (rows) => (rows.length === 1 ? closingOf(sql.appendOneName, rows[0] as OutboxRow) : undefined),
     async lease(relay, forMs) {
       durationOption('forMs', forMs, forMs)
       const until = clock.now() + forMs
@@ -165,6 +166,7 @@ interface Statements {
   readonly lock: string
   readonly append: string
   readonly appendOne: string
+  readonly appendOneName: string
   readonly lease: string
   readonly release: string
   readonly pending: string
@@ -186,6 +188,7 @@ function statements(at: string): Statements {
     lock: `select ${at}.outbox_lock($1::text[], $2::text[])`,
     append: `select ${at}.outbox_append($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::int[], $6::bytea)`,
     appendOne: `select ${at}.outbox_append_one($1::text, $2::text, $3::text, $4::text, $5::bytea)`,
+    appendOneName: `${at}.outbox_append_one`,
     lease: `select leased, leased_epoch from ${at}.outbox_lease_parts($1::text, $2::float8)`,
     release: `select ${at}.outbox_release($1::text[]::smallint[], $2::text[]::bigint[])`,
     pending: `select seq, part, attempts, channel, id, key, head, body from ${at}.outbox_pending($1::text[]::smallint[], $2::text[]::bigint[], $3::int)`,

@@ -4,10 +4,11 @@ import type { SqlDriver, Store } from '../../../core/contracts/store.ts'
 import { KEEPING, type KeepingOptions, keepingOf } from '../../../core/keeping.ts'
 import { invalidOption, knownOptions } from '../../../core/options.ts'
 import { transactional } from '../../../core/transactional.ts'
-import { createError } from '../../../errors/index.ts'
+import { createError, isFairleadError } from '../../../errors/index.ts'
 import { postgresCheckpoints } from '../checkpoints.ts'
 import { checkMigrations, migrate, ownerOf, type SchemaOptions, schemaOf } from '../migrate.ts'
 import { identifier } from '../names.ts'
+import { notMigrated } from '../not-migrated.ts'
 import { postgresIdempotency } from './idempotency.ts'
 import { postgresInbox } from './inbox.ts'
 import { postgresOutbox } from './outbox.ts'
@@ -44,7 +45,31 @@ export function postgresStore<Tx>(driver: SqlDriver<Tx>, options: PostgresStoreO
   let closed = false
   const running: SqlDriver<Tx> = {
     dialect: driver.dialect,
-    transaction: (work) => (closed ? Promise.reject(shutdown()) : driver.transaction(work)),
+    ...(driver.closes === true ? { closes: true as const } : undefined),
+    async transaction(work, options) {
+      if (closed) throw shutdown()
+      const { opening, closing } = options ?? {}
+      // What is under way is a statement of ours, or one of the caller's work.
+      let ours = opening !== undefined
+      try {
+        return await driver.transaction(
+          (tx, opened) => {
+            ours = false
+            return work(tx, opened)
+          },
+          {
+            opening,
+            closing: () => {
+              const statement = closing?.()
+              ours = statement !== undefined
+              return statement
+            },
+          },
+        )
+      } catch (error) {
+        throw ours && isFairleadError(error) ? notMigrated(error, schema) : error
+      }
+    },
     isTransaction: (candidate): candidate is Tx => driver.isTransaction(candidate),
     query: (tx, text, params) => (closed ? Promise.reject(shutdown()) : driver.query(tx, text, params)),
     execute: (text, params) => (closed ? Promise.reject(shutdown()) : driver.execute(text, params)),

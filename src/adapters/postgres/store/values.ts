@@ -34,6 +34,12 @@ export function hexOf(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`
 }
 
+/** A text as a literal, whatever `standard_conforming_strings` says. It has no NUL: see `storable`. */
+export function quoted(text: string): string {
+  const inner = text.replaceAll("'", "''")
+  return inner.includes('\\') ? `E'${inner.replaceAll('\\', '\\\\')}'` : `'${inner}'`
+}
+
 /** @throws FairleadError `INVALID_INPUT` for a text that PostgreSQL cannot hold as it is */
 export function storable(what: string, text: string): string {
   if (typeof text !== 'string') throw refused(`${what} is no text`)
