@@ -31,6 +31,9 @@ const config: ViteUserConfig = defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/conformance/**', 'test/chaos/**', 'test/package/**'],
+          // A hang, not a slow machine: some of them count to a million.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       {

@@ -51,6 +51,8 @@ export interface ContextChange {
   readonly attempt?: number | undefined
   readonly deadline?: Deadline | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** It begins with no endpoint tried, and what is tried in it does not count outside. */
+  readonly ownTried?: true | undefined
 }
 
 /** A context with the means to end it. */
@@ -120,6 +122,7 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
   private latest: Context | undefined
   private touched: boolean
   private readonly root: Context
+  private readonly trier: Context
   private readonly parent: Context | undefined
   private controller: AbortController | undefined
   private firstWatcher: AbortWatcher | undefined
@@ -147,6 +150,7 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
     this.latest = undefined
     this.touched = false
     this.root = parent === undefined ? this : parent.root
+    this.trier = parent === undefined || change?.ownTried === true ? this : parent.trier
     this.parent = parent
     this.controller = undefined
     this.firstWatcher = undefined
@@ -177,13 +181,13 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
   }
 
   get tried(): ReadonlySet<string> {
-    return this.root.allTried ?? NOBODY
+    return this.trier.allTried ?? NOBODY
   }
 
   markTried(id: string): void {
-    const { root } = this
-    if (root.allTried === undefined) root.allTried = new Set()
-    root.allTried.add(id)
+    const { trier } = this
+    if (trier.allTried === undefined) trier.allTried = new Set()
+    trier.allTried.add(id)
   }
 
   alarm(clock: Clock): Alarm {

@@ -35,6 +35,8 @@ export type PipelineEvent =
       readonly delayMs: number
       readonly error: FairleadError
     })
+  /** Nobody has answered for so long: another endpoint is asked as well. */
+  | (CallFacts & { readonly type: 'hedge'; readonly attempt: number; readonly afterMs: number })
   | (CallFacts & {
       readonly type: 'retry-stopped'
       readonly attempt: number

@@ -1,6 +1,6 @@
 // The standard order, which nobody has to think about. First = outermost:
-// telemetry > deadline > fallback > cache | coalesce > retry > rate-limit > circuit-breaker > attempt-timeout > bulkhead > pick > transport.
-// Hedging stands beside retry, adaptive limits beside the bulkhead, quorum before and chaos after the pick, once they exist.
+// telemetry > deadline > fallback > cache | coalesce > retry > hedge > rate-limit > circuit-breaker > attempt-timeout > bulkhead > quorum > pick > transport.
+// Adaptive limits stand beside the bulkhead, chaos after the pick, once they exist.
 import type { Clock } from '../core/clock.ts'
 import { DESCRIBE, type Describable, type LayerDescription } from '../core/describe.ts'
 import type { Events } from '../core/events.ts'
@@ -13,8 +13,11 @@ import { type CircuitBreaker, type CircuitBreakerOptions, circuitBreaker } from 
 import { type CoalesceOptions, coalesce } from './coalesce.ts'
 import { deadline } from './deadline.ts'
 import { type Fallback, fallback } from './fallback.ts'
+import { type HedgeOptions, hedge } from './hedge.ts'
+import { type QuorumOptions, quorum } from './quorum.ts'
 import { type RateLimit, type RateLimitOptions, rateLimit } from './rate-limit.ts'
 import { type RetryOptions, retry } from './retry.ts'
+import { type RetryBudget, retryBudget } from './retry-budget.ts'
 import { SEAMS, type Seams, type World, world } from './seams.ts'
 import { telemetryLayer } from './telemetry.ts'
 
@@ -32,6 +35,10 @@ export interface StandardOptions extends Seams {
   readonly rateLimit?: RateLimitOptions | RateLimit | false | undefined
   /** 3 attempts in all, full jitter, within a budget. */
   readonly retry?: RetryOptions | false | undefined
+  /** Default: none. Of calls that may be made twice, the slow ones go to another endpoint as well, within the budget of retry. */
+  readonly hedge?: HedgeOptions | false | undefined
+  /** Default: none. Several endpoints are asked at once, and so many have to agree. */
+  readonly quorum?: QuorumOptions | false | undefined
 }
 
 /** Policies that belong to one operation: they know its answers. */
@@ -49,6 +56,8 @@ export const STANDARD_OPTIONS: readonly string[] = [
   'circuitBreaker',
   'rateLimit',
   'retry',
+  'hedge',
+  'quorum',
   ...SEAMS,
 ]
 
@@ -83,8 +92,11 @@ export function standard(name: string, options: StandardOptions, pick?: Layer | 
   const slots = bulkheadOf(options.maxOutstanding, seams)
   const breaker = breakerOf(name, options.circuitBreaker, attemptTimeoutMs, seams)
   const layers: Layer[] = seams === NO_SEAMS ? [TELEMETRY, DEADLINE] : [telemetryLayer(seen), deadline(seams)]
+  const budget = sharedBudget(options, seams)
   if (options.retry !== undefined && options.retry !== false)
-    layers.push(retry({ ...seams, ...optionsObject('retry', options.retry, 'give its options, or false') }))
+    layers.push(retry({ ...seams, ...optionsObject('retry', options.retry, 'give its options, or false'), ...budget }))
+  if (options.hedge !== undefined && options.hedge !== false)
+    layers.push(hedge({ ...seams, ...optionsObject('hedge', options.hedge, 'give its options, or false'), ...budget }))
   const rate = rateOf(options.rateLimit, seams)
   if (rate !== undefined) layers.push(rate)
   if (breaker !== undefined) layers.push(breaker)
@@ -94,6 +106,8 @@ export function standard(name: string, options: StandardOptions, pick?: Layer | 
       : attemptTimeoutLayer(attemptTimeoutMs, seen),
   )
   if (slots !== undefined) layers.push(slots)
+  if (options.quorum !== undefined && options.quorum !== false)
+    layers.push(quorum(optionsObject('quorum', options.quorum, 'give its options, or false')))
   if (pick !== undefined) layers.push(pick)
   return new Pipelines(deadlineMs, seen, breaker, slots, layers.slice(), seams)
 }
@@ -189,6 +203,19 @@ function ownLayers(
   if (kept !== undefined) layers.push(cache({ ...seams, ...kept }))
   if (shared !== undefined) layers.push(coalesce({ ...seams, ...shared }))
   return layers
+}
+
+// Retries and hedges are extra load of the same kind: where both are on, one budget bounds their sum.
+function sharedBudget({ retry: again, hedge: also }: StandardOptions, seams: Seams): { budget?: RetryBudget } {
+  if (!isOptions(again) || !isOptions(also)) return {}
+  const given = again.budget ?? also.budget
+  if (given === false) return {}
+  if (given !== undefined && 'withdraw' in given) return { budget: given }
+  return { budget: retryBudget({ clock: seams.clock, ...given }) }
+}
+
+function isOptions<T extends object>(given: T | false | undefined): given is T {
+  return typeof given === 'object' && given !== null
 }
 
 function bulkheadOf(given: StandardOptions['maxOutstanding'], seams: Seams): Bulkhead | undefined {

@@ -78,7 +78,7 @@ describe('one fault, one verdict', () => {
   }))
   it.each(cases)('$name', async ({ behaviour, code, effect, transient, dead }) => {
     const server = closing.add(await createFaultServer({ behaviour }))
-    const transport = sender(server.url, { attemptTimeoutMs: 150 })
+    const transport = sender(server.url, { attemptTimeoutMs: 1_000 })
     const [result] = await send(transport)
     if (code === 'accepted') {
       expect(result).toEqual({ status: 'accepted' })
@@ -157,7 +157,7 @@ describe('a server that comes and goes', () => {
       fault.hangBeforeHead(),
       fault.status(429),
     )
-    const transport = sender(server.url, { random: () => 0, attemptTimeoutMs: 150 })
+    const transport = sender(server.url, { random: () => 0, attemptTimeoutMs: 1_000 })
     expect(await send(transport)).toEqual([{ status: 'accepted' }])
     expect(server.requests.map(({ headers }) => headers['fairlead-redeliveries'])).toEqual([
       '0',

@@ -115,13 +115,13 @@ describe('with request()', () => {
     server.on('/hang', fault.hangBeforeHead())
     server.on('/body', fault.hangInBody())
     expect(
-      await failure(request(`${server.url}/hang`, { dispatcher: make({ attemptTimeoutMs: 30, retry: false }) })),
+      await failure(request(`${server.url}/hang`, { dispatcher: make({ attemptTimeoutMs: 1_000, retry: false }) })),
     ).toMatchObject({ code: 'ATTEMPT_TIMEOUT', effect: 'unknown' })
     await server.aborted('/hang')
-    expect(await failure(request(`${server.url}/hang`, { dispatcher: make({ deadlineMs: 30 }) }))).toMatchObject({
+    expect(await failure(request(`${server.url}/hang`, { dispatcher: make({ deadlineMs: 1_000 }) }))).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
     })
-    const { body } = await request(`${server.url}/body`, { dispatcher: make({ deadlineMs: 60 }) })
+    const { body } = await request(`${server.url}/body`, { dispatcher: make({ deadlineMs: 1_500 }) })
     expect(await failure(body.text())).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     await server.aborted('/body')
   })
@@ -236,7 +236,7 @@ describe('with fetch()', () => {
   it('fails in the words of fairlead, as the cause', async () => {
     server.on('/hang', fault.hangBeforeHead())
     const error = await failure(
-      fetch(`${server.url}/hang`, { dispatcher: make({ attemptTimeoutMs: 30, retry: false }) }),
+      fetch(`${server.url}/hang`, { dispatcher: make({ attemptTimeoutMs: 1_000, retry: false }) }),
     )
     expect(error.cause).toMatchObject({ code: 'ATTEMPT_TIMEOUT' })
   })

@@ -214,7 +214,7 @@ describe('repeating', () => {
 describe('time', () => {
   it('bounds an attempt and the whole call, and the server sees the connection go', async () => {
     server.on('/hang', fault.hangBeforeHead())
-    const error = await failure(make({ attemptTimeoutMs: 30, retry: false })(`${server.url}/hang`))
+    const error = await failure(make({ attemptTimeoutMs: 1_000, retry: false })(`${server.url}/hang`))
     expect(error).toMatchObject({ code: 'ATTEMPT_TIMEOUT', effect: 'unknown' })
     await server.aborted('/hang')
     expect(await failure(make({ deadlineMs: 30, retry: false })(`${server.url}/hang`))).toMatchObject({
@@ -224,7 +224,7 @@ describe('time', () => {
 
   it('bounds the body, too', async () => {
     server.on('/hang', fault.hangInBody())
-    const response = await make({ deadlineMs: 60 })(`${server.url}/hang`)
+    const response = await make({ deadlineMs: 1_500 })(`${server.url}/hang`)
     expect(response.status).toBe(200)
     expect(await failure(response.text())).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     await server.aborted('/hang')

@@ -344,7 +344,7 @@ describe('a request that streams', () => {
         return: async () => ({ done: true, value: undefined }),
       }),
     }
-    const shared = standard('stock', { retry: { backoffMs: 0 }, attemptTimeoutMs: 100 })
+    const shared = standard('stock', { retry: { backoffMs: 0 }, attemptTimeoutMs: 1_000 })
     const pipeline = shared.pipeline({}, (input: unknown, made) =>
       transport.invoke({ ...up, idempotent: true }, input, made),
     )
