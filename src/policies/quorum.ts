@@ -61,6 +61,8 @@ class Described implements Subject {
 
 interface Party {
   readonly vote: unknown
+  /** Whose answer goes out. */
+  readonly first: AbortableContext
   readonly settle: () => void
   votes: number
 }
@@ -141,12 +143,12 @@ class Ballot {
       return
     }
     let party = this.#parties.find((each) => isDeepStrictEqual(each.vote, vote))
-    if (party === undefined) this.#parties.push((party = { vote, settle, votes: 0 }))
+    if (party === undefined) this.#parties.push((party = { vote, first: voter, settle, votes: 0 }))
     if (++party.votes < this.#agree) {
       this.#counted()
       return
     }
-    this.#end(voter)
+    this.#end(party.first)
     party.settle()
   }
 
