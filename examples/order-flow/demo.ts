@@ -12,7 +12,7 @@ import { httpPushTransport } from 'fairlead/http-push'
 import { createPublisher } from 'fairlead/messaging'
 import { OrderEvents, Orders } from './contracts.ts'
 import { type Database, type Databases, dropDatabases, openDatabase } from './database.ts'
-import type { Ask, Mood, Seen } from './service.ts'
+import { type Ask, type Mood, paced, type Seen } from './service.ts'
 import { bar, check, step, verdict } from './show.ts'
 
 const ledger = mkdtempSync(join(tmpdir(), 'order-flow-'))
@@ -100,9 +100,9 @@ const codes = (outcomes: readonly Outcome[]): string => {
   return [...count].map(([code, times]) => `${times} ${code}`).join(', ') || 'no error'
 }
 
-const DEADLINE_MS = 1_500
+const DEADLINE_MS = paced(1_500)
 // Loaded machines answer late; a deadline that is not held is late by much more.
-const SLACK_MS = 750
+const SLACK_MS = paced(750)
 
 console.log(
   'Starting the shop: an order service, two inventories, two payments, a warehouse, a notification service ...',
@@ -163,10 +163,10 @@ async function allWell(): Promise<void> {
 
 async function slowPayment(): Promise<void> {
   step(
-    '2. Payment is slow (2 s)',
+    `2. Payment is slow (${paced(2)} s)`,
     `callers are answered within their ${DEADLINE_MS} ms; an order causes at most 3 attempts, retries stay in their budget`,
   )
-  await setMood(payments, { delayMs: 2_000 })
+  await setMood(payments, { delayMs: paced(2_000) })
   const outcomes = await orders(8, 8)
   const money = await seen(payments)
   check(`0 of 8 accepted (${accepted(outcomes)}): ${codes(outcomes)}`, accepted(outcomes) === 0)
@@ -206,7 +206,7 @@ async function failingPayment(): Promise<void> {
     )
       break
   }
-  await new Promise((wake) => setTimeout(wake, 600))
+  await new Promise((wake) => setTimeout(wake, paced(600)))
   const well = await orders(20, 2)
   check(
     `payment recovered, and the circuit closed by itself: ${accepted(well)} of 20 accepted`,
@@ -257,10 +257,10 @@ async function killed(): Promise<void> {
 
 async function burst(): Promise<void> {
   step(
-    '7. A burst of 200 orders at once, inventory takes 400 ms, the cap is 20',
+    `7. A burst of 200 orders at once, inventory takes ${paced(400)} ms, the cap is 20`,
     'the cap is held, the rest is refused at once, nothing queues',
   )
-  await setMood(inventories, { delayMs: 400 })
+  await setMood(inventories, { delayMs: paced(400) })
   const outcomes = await orders(200, 200)
   const stock = await seen(inventories)
   const refused = outcomes.filter(({ error }) => error?.code === 'OUTSTANDING_LIMIT')
@@ -275,7 +275,7 @@ async function burst(): Promise<void> {
   )
   check(
     `half of the refused had their answer after ${wait} ms, while the others waited for theirs ${median(outcomes.filter(({ ok }) => ok))} ms`,
-    wait < 400,
+    wait < paced(400),
   )
 }
 const median = (outcomes: readonly Outcome[]): number =>

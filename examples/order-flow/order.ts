@@ -15,26 +15,26 @@ import { httpPushTransport } from 'fairlead/http-push'
 import { circuitBreaker } from 'fairlead/policies'
 import { Inventory, OrderEvents, Orders, Payment } from './contracts.ts'
 import { openDatabase } from './database.ts'
-import { runService } from './service.ts'
+import { paced, runService } from './service.ts'
 
 const { instances, subscribers, databases, port } = JSON.parse(process.argv[2] as string)
 const discovery = createDiscovery({ source: staticSource(instances) })
 const transport = httpTransport({ discovery })
 const circuits = [
-  circuitBreaker({ name: 'inventory', openMs: 1_000 }),
-  circuitBreaker({ name: 'payment', openMs: 1_000, rampMs: 500 }),
+  circuitBreaker({ name: 'inventory', openMs: paced(1_000) }),
+  circuitBreaker({ name: 'payment', openMs: paced(1_000), rampMs: paced(500) }),
 ] as const
 
 const inventory = createProxy(Inventory, {
   transport,
-  attemptTimeoutMs: 1_000,
+  attemptTimeoutMs: paced(1_000),
   maxOutstanding: 20,
   circuitBreaker: circuits[0],
   operations: { stock: { fallback: [lastGood({ maxAgeMs: 60_000 })] } },
 })
 const payment = createProxy(Payment, {
   transport,
-  attemptTimeoutMs: 300,
+  attemptTimeoutMs: paced(300),
   maxOutstanding: 50,
   circuitBreaker: circuits[1],
 })

@@ -2,6 +2,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
+/** All that takes time in the demo, milliseconds. `PACE=4` gives everything four times as much: for machines that are busy with other things. */
+export const paced = (ms: number): number => ms * Number(process.env['PACE'] ?? 1)
+
 /** How a service behaves just now. */
 export interface Mood {
   /** Wait so long before working. */

@@ -12,6 +12,8 @@ import { begin, type CallOptions, type CallTemplate, startCall, startResult } fr
 import type { CircuitBreaker } from '../policies/circuit-breaker.ts'
 import type { CoalesceOptions } from '../policies/coalesce.ts'
 import type { Fallback } from '../policies/fallback.ts'
+import type { HedgeOptions } from '../policies/hedge.ts'
+import type { QuorumOptions } from '../policies/quorum.ts'
 import type { RetryOptions } from '../policies/retry.ts'
 import {
   type OperationPolicies,
@@ -25,18 +27,27 @@ import { type Callable, checkCallOptions, type Detailed, detailed } from './call
 /** The function that is wrapped. The context comes first, so that the types of the arguments are inferred. */
 export type Wrapped<A extends readonly unknown[], R> = (context: CallContext, ...args: A) => R | PromiseLike<R>
 
-/** Retries need the word of the user whether the function may be run twice. */
+/** Retries, hedges and votes need the word of the user whether the function may be run twice. */
 export type RetryChoice =
   | {
       /** Whether running it twice does no more than running it once. `false`: it is repeated only where surely nothing was done. */
       readonly idempotent: boolean
       /** Default: no retries. */
       readonly retry?: RetryOptions | false | undefined
+      /** Default: none. Nothing is hedged where `idempotent` is false. */
+      readonly hedge?: HedgeOptions | false | undefined
+      /** Default: none. Nothing is voted on where `idempotent` is false. */
+      readonly quorum?: QuorumOptions | false | undefined
     }
-  | { readonly idempotent?: undefined; readonly retry?: false | undefined }
+  | {
+      readonly idempotent?: undefined
+      readonly retry?: false | undefined
+      readonly hedge?: false | undefined
+      readonly quorum?: false | undefined
+    }
 
 /** Options of `resilient`. For `fallback`, `cache` and `coalesce` the request is the tuple of the arguments. */
-export type ResilientOptions<A extends readonly unknown[], R> = Omit<StandardOptions, 'retry'> & {
+export type ResilientOptions<A extends readonly unknown[], R> = Omit<StandardOptions, 'retry' | 'hedge' | 'quorum'> & {
   /** Answers in place of a failure, in this order. Default: the error goes out. */
   readonly fallback?: readonly Fallback<R>[] | undefined
   /** Default: none. */
@@ -188,20 +199,23 @@ const OPTIONS = ['fallback', 'cache', 'coalesce', 'idempotent', 'classify', ...S
 function checked(options: {
   readonly idempotent?: unknown
   readonly retry?: unknown
+  readonly hedge?: unknown
+  readonly quorum?: unknown
   readonly classify?: unknown
 }): void {
   if (typeof options !== 'object' || options === null)
     throw invalidOption('options', options, 'give an object, or leave it out')
   knownOptions('resilient', options, OPTIONS)
-  const { idempotent, retry, classify: refine } = options
+  const { idempotent, classify: refine } = options
   if (idempotent !== undefined && typeof idempotent !== 'boolean')
     throw invalidOption('idempotent', idempotent, 'give true or false')
-  if (retry !== undefined && retry !== false && idempotent === undefined)
-    throw invalidOption(
-      'idempotent',
-      idempotent,
-      'with `retry` say whether the function may be run twice: true or false',
-    )
+  for (const name of ['retry', 'hedge', 'quorum'] as const)
+    if (options[name] !== undefined && options[name] !== false && idempotent === undefined)
+      throw invalidOption(
+        'idempotent',
+        idempotent,
+        `with \`${name}\` say whether the function may be run twice: true or false`,
+      )
   if (refine !== undefined && typeof refine !== 'function')
     throw invalidOption('classify', refine, 'give a function of the error')
 }

@@ -6,7 +6,10 @@ import { expect, it } from 'vitest'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 it('keeps every promise', { timeout: 300_000 }, async () => {
-  const demo = spawn('npm', ['run', '--silent', 'demo'], { cwd: root, env: { ...process.env, NO_COLOR: '1' } })
+  const demo = spawn('npm', ['run', '--silent', 'demo'], {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: '1', PACE: '5' },
+  })
   let printed = ''
   for (const stream of [demo.stdout, demo.stderr]) stream.on('data', (chunk) => (printed += chunk))
   const code = await new Promise((ended) => demo.once('close', ended))

@@ -21,7 +21,7 @@ it('keeps every promise', { timeout: 300_000 }, async () => {
   const before = await schemas(url)
   const demo = spawn('npm', ['run', '--silent', 'demo', '--', '--database', url], {
     cwd: root,
-    env: { ...process.env, NO_COLOR: '1' },
+    env: { ...process.env, NO_COLOR: '1', PACE: '5' },
   })
   let printed = ''
   for (const stream of [demo.stdout, demo.stderr]) stream.on('data', (chunk) => (printed += chunk))
