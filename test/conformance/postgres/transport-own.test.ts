@@ -13,14 +13,14 @@ describe('the PostgreSQL transport', () => {
     const sender = transport()
     const channel = await made('queue', sender)
     const { got } = await collect(transport({ pollMs: 600_000 }), { channel }, 1_000)
-    // So long after the last message that polling would not find it in time.
+    // So long after the last message that only a poll, ten minutes later, would find it.
     await expect.poll(() => statements.at(-1), { timeout: 5_000 }).toBe('turn')
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     lab.notified = 0
     await sendAll(sender, channel, [envelope('first')])
-    await expect.poll(() => got.length, { timeout: 500, interval: 5 }).toBe(1)
-    for (let count = 0; count < 50; count++) await sendAll(sender, channel, [envelope(`${count}`)])
-    await expect.poll(() => got.length, { timeout: 2_000 }).toBe(51)
+    await expect.poll(() => got.length, { timeout: 20_000, interval: 5 }).toBe(1)
+    await Promise.all(Array.from({ length: 50 }, (_, count) => sendAll(sender, channel, [envelope(`${count}`)])))
+    await expect.poll(() => got.length, { timeout: 20_000 }).toBe(51)
     expect(lab.notified).toBeGreaterThan(0)
     expect(lab.notified).toBeLessThan(20)
   })
