@@ -1,4 +1,6 @@
 // fairlead/core: the shapes that layers, transports and adapters of one's own are written against.
+
+export type { AnnouncingOptions } from './announcement.ts'
 export * from './answer.ts'
 export * from './async-context.ts'
 export * from './clock.ts'
@@ -24,6 +26,7 @@ export {
   described,
   type LayerDescription,
 } from './describe.ts'
+export * from './discovery-events.ts'
 export * from './envelope.ts'
 export * from './events.ts'
 export * from './handler.ts'

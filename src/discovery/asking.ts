@@ -5,7 +5,7 @@ import type { SourceUpdate, SourceWatch } from '../core/contracts/source.ts'
 
 /** What one question brought. */
 export interface Asked {
-  /** Undefined: nothing new (a blocking query that ran out, an equal answer). */
+  /** Undefined: nothing new (a blocking query that ran out, an equal answer). After an error the last update is then told once more. */
   readonly update: Exclude<SourceUpdate, { readonly type: 'error' }> | undefined
   /** When to ask again, milliseconds; 0 for at once (a blocking query waits at the server). */
   readonly againMs: number
@@ -38,10 +38,13 @@ export function keepAsking(options: AskingOptions): SourceWatch {
 class Asking implements SourceWatch {
   readonly #options: AskingOptions
   #timer: Timer | undefined
+  #dueAt = Number.POSITIVE_INFINITY
   #asking: Promise<void> | undefined
   #abort: AbortController | undefined
   #closing: Promise<void> | undefined
   #failures = 0
+  #brokenOff = 0
+  #last: Asked['update']
   #lastAskedAt = Number.NEGATIVE_INFINITY
   #refreshWanted = false
 
@@ -53,13 +56,14 @@ class Asking implements SourceWatch {
   refresh(): void {
     if (this.#closing !== undefined) return
     if (this.#asking !== undefined) {
-      if (this.#options.interrupt !== true || this.#refreshWanted) return
+      // What is under way may have been answered before whatever is to be seen.
       this.#refreshWanted = true
-      this.#abort?.abort(new Error('asked again'))
+      if (this.#options.interrupt === true) this.#breakOff()
       return
     }
-    const sinceMs = this.#options.clock.now() - this.#lastAskedAt
-    this.#arm(Math.max(REFRESH_GAP_MS - sinceMs, 0))
+    const inMs = this.#gapMs()
+    // Never later than it would have been asked anyway.
+    if (this.#options.clock.now() + inMs < this.#dueAt) this.#arm(inMs)
   }
 
   close(): Promise<void> {
@@ -86,28 +90,50 @@ class Asking implements SourceWatch {
   }
 
   async #once(): Promise<number> {
-    const { ask, sink, clock } = this.#options
+    const { ask, sink } = this.#options
     const abort = new AbortController()
     this.#abort = abort
     // Never inside the caller's own turn: `watch` has to return first.
     await undefined
     try {
       const { update, againMs } = await ask(abort.signal)
-      this.#refreshWanted = false
+      const wanted = this.#takeRefresh()
       if (this.#closing !== undefined) return 0
+      const failed = this.#failures > 0
       this.#failures = 0
-      if (update !== undefined) this.#tell(sink, update)
-      return againMs
+      this.#brokenOff = 0
+      this.#last = update ?? this.#last
+      // The listener has heard an error since: that it answers again is news, whatever it answers.
+      if (this.#last !== undefined && (update !== undefined || failed)) this.#tell(sink, this.#last)
+      return wanted ? Math.min(againMs, this.#gapMs()) : againMs
     } catch (error) {
       if (this.#closing !== undefined) return 0
-      if (this.#refreshWanted) {
-        this.#refreshWanted = false
-        return Math.max(REFRESH_GAP_MS - (clock.now() - this.#lastAskedAt), 0)
-      }
+      // Broken off by us: that is no failure of the registry.
+      if (this.#takeRefresh() && abort.signal.aborted) return this.#gapMs()
+      this.#brokenOff = 0
       const retryInMs = this.#pause()
       this.#tell(sink, { type: 'error', error, retryInMs })
       return retryInMs
     }
+  }
+
+  // A storm of refreshes must not break off every question of a registry that answers slowly: each one in a row is given twice as long.
+  #breakOff(): void {
+    const { clock } = this.#options
+    const leastMs = this.#brokenOff === 0 ? 0 : REFRESH_GAP_MS * 2 ** Math.min(this.#brokenOff, 5)
+    if (this.#abort?.signal.aborted !== false || clock.now() - this.#lastAskedAt < leastMs) return
+    this.#brokenOff++
+    this.#abort.abort(new Error('asked again'))
+  }
+
+  #takeRefresh(): boolean {
+    const wanted = this.#refreshWanted
+    this.#refreshWanted = false
+    return wanted
+  }
+
+  #gapMs(): number {
+    return Math.max(REFRESH_GAP_MS - (this.#options.clock.now() - this.#lastAskedAt), 0)
   }
 
   #tell(sink: AskingOptions['sink'], update: SourceUpdate): void {
@@ -127,10 +153,12 @@ class Asking implements SourceWatch {
   #arm(ms: number): void {
     this.#disarm()
     const { clock } = this.#options
+    this.#dueAt = clock.now() + ms
     this.#timer = detached(() =>
       clock.setTimer(
         () => {
           this.#timer = undefined
+          this.#dueAt = Number.POSITIVE_INFINITY
           this.#ask()
         },
         ms,
@@ -143,5 +171,6 @@ class Asking implements SourceWatch {
   #disarm(): void {
     if (this.#timer !== undefined) this.#options.clock.clearTimer(this.#timer)
     this.#timer = undefined
+    this.#dueAt = Number.POSITIVE_INFINITY
   }
 }

@@ -1,27 +1,48 @@
 // Client-side discovery: one watch and one set of figures a service, however many proxies ask.
 import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts'
-import type { Balancer, Resolver } from '../core/contracts/balancer.ts'
+import type { Resolver } from '../core/contracts/balancer.ts'
 import type { Source } from '../core/contracts/source.ts'
+import { type Describable, described, type LayerDescription } from '../core/describe.ts'
+import { createEvents, type EventListener } from '../core/events.ts'
 import { keyed } from '../core/keyed.ts'
 import { type Closable, closable } from '../core/lifecycle.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../core/options.ts'
-import { random } from './balancers/random.ts'
-import { roundRobin } from './balancers/round-robin.ts'
+import type { BalancerFactory } from './balancers/factory.ts'
+import { BALANCER_NAMES, type BalancerName, balancerNamed } from './balancers/names.ts'
+import { type EjectionOptions, ejectionRules } from './ejection.ts'
+import type { ServiceFigures } from './inspect.ts'
+import { INTAKE_OPTIONS, type IntakeOptions, readIntakeOptions } from './intake-options.ts'
 import { closedError, ServiceResolver } from './resolver.ts'
+import { ResolverHandle } from './resolver-handle.ts'
 
-/** Makes the balancer of one service. It is given time and chance and must use no other. */
-export type BalancerFactory = (seams: { readonly clock: Clock; readonly random: Random }) => Balancer
-
-/** Options of `createDiscovery`. */
-export interface DiscoveryOptions {
-  /** Who says which endpoints there are. */
+/** Options of `createDiscovery`. Durations are milliseconds. */
+export interface DiscoveryOptions extends IntakeOptions {
+  /** Who says which endpoints there are. Several become one by `unionSources`, `fallbackSources` or `prioritySources`. */
   readonly source: Source
-  /** How one of them is picked. Default 'round-robin'. */
-  readonly balancer?: 'round-robin' | 'random' | BalancerFactory | undefined
-  /** How long a call waits for the first word of the source at most, milliseconds; its deadline may end it sooner. Default 5000. */
+  /** How one of them is picked: a name, or what makes a balancer. Default 'p2c-ewma': of two the one that will answer sooner. */
+  readonly balancer?: BalancerName | BalancerFactory | undefined
+  /** When an endpoint that fails is left out for a while. Default: on, see `EjectionOptions`. false turns it off. */
+  readonly ejection?: EjectionOptions | false | undefined
+  /** How long the share of a new endpoint grows, from a tenth to the whole. Default: off, it gets its whole share at once. */
+  readonly slowStartMs?: number | undefined
+  /** How long an endpoint that is gone may finish its calls before `onRemoved` tells of it. Default 30000. */
+  readonly drainMs?: number | undefined
+  /**
+   * 'lazy', the default: the first call of a service starts its watch. 'wait': those of `services` are watched from the beginning,
+   * and `ready()` settles once each is known.
+   */
+  readonly startup?: 'lazy' | 'wait' | undefined
+  /** The services that `startup: 'wait'` is about. */
+  readonly services?: readonly string[] | undefined
+  /**
+   * How long calls wait for the first word of the source at most, counted from the beginning of the watch; the deadline of a call may end it
+   * sooner. After that they fail at once until there is a word. Default 5000.
+   */
   readonly startupMs?: number | undefined
   /** How many services are watched at once; the one that was asked for least lately is let go. Default 1000. */
   readonly maxServices?: number | undefined
+  /** Hears what happens. Events are also on the diagnostics channel `fairlead:event`. */
+  readonly onEvent?: EventListener | undefined
   /** Time. Default: the system's. */
   readonly clock?: Clock | undefined
   /** Chance. Default: the system's. */
@@ -29,15 +50,37 @@ export interface DiscoveryOptions {
 }
 
 /** Knows whom to call. */
-export interface Discovery extends Closable {
+export interface Discovery extends Closable, Describable<LayerDescription> {
   /**
    * The resolver of a service; it is made, and the source asked, when first needed.
    * Figures are shared by all resolvers of a service; closing one of them leaves the others alone.
    */
   resolver(service: string): Resolver
+  /**
+   * With `startup: 'wait'`: settles once the source has said who serves each of `services`, if only that nobody does.
+   * Otherwise at once.
+   * @throws FairleadError NO_ENDPOINT (rejects with it) where there was no word within `startupMs`; its cause is the source's error
+   */
+  ready(): Promise<void>
+  /** The figures of a service, as they are now. Undefined for one that is not watched. */
+  inspect(service: string): ServiceFigures | undefined
 }
 
-const OPTIONS = ['source', 'balancer', 'startupMs', 'maxServices', 'clock', 'random']
+const OPTIONS: readonly string[] = [
+  'source',
+  'balancer',
+  'ejection',
+  'slowStartMs',
+  'drainMs',
+  'startup',
+  'services',
+  'startupMs',
+  'maxServices',
+  'onEvent',
+  'clock',
+  'random',
+  ...INTAKE_OPTIONS,
+]
 
 /**
  * Client-side discovery over a source.
@@ -46,18 +89,33 @@ const OPTIONS = ['source', 'balancer', 'startupMs', 'maxServices', 'clock', 'ran
  */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   knownOptions('createDiscovery', options, OPTIONS)
-  const { source } = options
+  const { source, onEvent } = options
   if (typeof source?.watch !== 'function')
     throw invalidOption('source', source, 'give a source, such as staticSource({ ... })')
-  const seams = { clock: options.clock ?? systemClock, random: options.random ?? systemRandom }
+  if (onEvent !== undefined && typeof onEvent !== 'function')
+    throw invalidOption('onEvent', onEvent, 'give a function of the event')
+  const clock = options.clock ?? systemClock
+  const random = options.random ?? systemRandom
+  const maxServices = countOption('maxServices', options.maxServices, 1_000)
+  const awaited = awaitedServices(options, maxServices)
   const makeBalancer = balancerFactory(options.balancer)
-  const startupMs = durationOption('startupMs', options.startupMs, 5_000)
+  const parts = {
+    source,
+    rules: readIntakeOptions(options),
+    clock,
+    random,
+    events: createEvents(onEvent),
+    ejection: ejectionRules(options.ejection),
+    startupMs: durationOption('startupMs', options.startupMs, 5_000),
+    slowStartMs: options.slowStartMs === undefined ? undefined : durationOption('slowStartMs', options.slowStartMs, 1),
+    drainMs: durationOption('drainMs', options.drainMs, 30_000),
+  }
   let closed = false
 
   // Names of services may come from outside: a million of them must not become a million watches.
   const services = keyed<ServiceResolver>(
-    countOption('maxServices', options.maxServices, 1_000),
-    (service) => new ServiceResolver(service, { source, balancer: makeBalancer(seams), clock: seams.clock, startupMs }),
+    maxServices,
+    (service) => new ServiceResolver(service, { ...parts, balancer: makeBalancer({ clock, random }) }),
     // Any may go: who still holds a resolver of it finds it made anew. This is asked right before it is let go.
     (forgotten) => {
       forgotten.end().catch(() => {})
@@ -68,61 +126,73 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
     if (closed) throw closedError(service)
     return services.get(service)
   }
+  for (const service of awaited) find(service)
 
-  return {
+  const discovery: Omit<Discovery, keyof Describable> = {
     resolver(service) {
       if (closed) throw closedError(service)
       return new ResolverHandle(service, find)
+    },
+    async ready() {
+      await Promise.all(awaited.map((service) => find(service).first()))
+    },
+    inspect(service) {
+      for (const each of services.values()) if (each.service === service && !each.ended) return each.figures()
+      return undefined
     },
     ...closable(async () => {
       closed = true
       await Promise.allSettled([...services.values()].map((each) => each.end()))
     }),
   }
+  const { debounceMs, maxStaleMs, graceMs, lossShare, maxEndpoints, port } = parts.rules
+  return described(
+    discovery,
+    'discovery',
+    {
+      source: source.name,
+      balancer: typeof options.balancer === 'function' ? 'own' : (options.balancer ?? DEFAULT_BALANCER),
+      startup: options.startup ?? 'lazy',
+      startupMs: parts.startupMs,
+      ejection: parts.ejection ?? false,
+      slowStartMs: parts.slowStartMs,
+      drainMs: parts.drainMs,
+      debounceMs,
+      maxStaleMs,
+      massLoss: lossShare === 0 ? false : { graceMs, share: lossShare },
+      maxEndpoints,
+      port,
+      maxServices,
+    },
+    () => ({ services: [...services.values()].filter((each) => !each.ended).map((each) => each.service) }),
+  )
 }
 
-// What proxies hold. The shared state behind it may be let go when too many services are asked for; it is then made anew.
-class ResolverHandle implements Resolver {
-  readonly service: string
-  private shared: ServiceResolver | undefined
-  private closed: boolean
-  private readonly find: (service: string) => ServiceResolver
+const DEFAULT_BALANCER: BalancerName = 'p2c-ewma'
 
-  constructor(service: string, find: (service: string) => ServiceResolver) {
-    this.service = service
-    this.shared = undefined
-    this.closed = false
-    this.find = find
-  }
-
-  acquire(context?: Parameters<Resolver['acquire']>[0]): ReturnType<Resolver['acquire']> {
-    return this.current().acquire(context)
-  }
-
-  untried(avoid: ReadonlySet<string>): number {
-    return this.current().untried(avoid)
-  }
-
-  refresh(): void {
-    this.current().refresh()
-  }
-
-  async close(): Promise<void> {
-    this.closed = true
-    this.shared = undefined
-  }
-
-  private current(): ServiceResolver {
-    const { shared } = this
-    if (shared !== undefined && !shared.ended) return shared
-    if (this.closed) throw closedError(this.service)
-    return (this.shared = this.find(this.service))
-  }
+function balancerFactory(given: DiscoveryOptions['balancer'] = DEFAULT_BALANCER): BalancerFactory {
+  const factory = typeof given === 'string' ? balancerNamed(given) : given
+  if (typeof factory === 'function') return factory
+  throw invalidOption(
+    'balancer',
+    given,
+    `give one of ${BALANCER_NAMES.join(', ')}, or a function that makes a balancer`,
+  )
 }
 
-function balancerFactory(given: DiscoveryOptions['balancer']): BalancerFactory {
-  if (given === undefined || given === 'round-robin') return roundRobin
-  if (given === 'random') return random
-  if (typeof given === 'function') return given
-  throw invalidOption('balancer', given, "give 'round-robin', 'random' or a function that makes a balancer")
+function awaitedServices({ startup, services }: DiscoveryOptions, maxServices: number): readonly string[] {
+  if (startup !== undefined && startup !== 'lazy' && startup !== 'wait')
+    throw invalidOption('startup', startup, "give 'lazy' or 'wait'")
+  if (
+    services !== undefined &&
+    !(Array.isArray(services) && services.every((each) => typeof each === 'string' && each !== ''))
+  )
+    throw invalidOption('services', services, "give a list of names, such as ['inventory']")
+  if (startup !== 'wait') return []
+  if (services === undefined || services.length === 0)
+    throw invalidOption('services', services, "name the services that startup: 'wait' is to wait for")
+  const distinct = [...new Set(services)]
+  if (distinct.length > maxServices)
+    throw invalidOption('services', services, `give at most maxServices (${maxServices}) names`)
+  return distinct
 }

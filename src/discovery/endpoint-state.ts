@@ -2,67 +2,125 @@
 import type { Clock } from '../core/clock.ts'
 import type { EndpointView, Lease, Outcome } from '../core/contracts/balancer.ts'
 import type { Endpoint } from '../core/contracts/source.ts'
+import type { OutlierRecord } from './ejection.ts'
+import { gradeOf } from './tiers.ts'
 
-/** Told when an endpoint fails often enough to be left out; answers for how long, 0 for not at all. */
-export type Ejector = (state: EndpointState) => number
+/** Told of each outcome once the figures are up to date. */
+export interface Keeper {
+  readonly clock: Clock
+  /** `now`: undefined for a cancelled call, which says nothing of the endpoint. */
+  settled(state: EndpointState, lease: CountedLease, kind: Outcome['kind'], now: number | undefined): void
+}
 
-/** Consecutive failures after which an endpoint is left out for a while. */
-export const FAILURES_TO_EJECT = 3
+// Bad outcomes in a row after which there is no hope for a call that failed elsewhere (decision 003).
+const HOPELESS = 3
 
-// Time constant of the moving average: samples older than this weigh about a third.
+// Time constant of the moving average (Finagle, Linkerd).
 const LATENCY_MEMORY_MS = 10_000
+
+// For how long an endpoint whose last outcome was bad ranks behind the others: longer while it goes on, over at once after a success.
+const SUSPECT_MS = 2_000
+const SUSPECT_MAX_MS = 10_000
+// Whoever says "not before then" is believed so far: a wrong Retry-After of a day must not put an instance away for a day.
+const RETRY_AFTER_MAX_MS = 60_000
 
 /** One endpoint as the resolver keeps it: the view of the balancer, plus what leases change. */
 export class EndpointState implements EndpointView {
-  /** Replaced by a refresh; the figures stay. */
-  endpoint: Endpoint
-  inFlight: number
-  latencyMs: number
-  /** How often it was left out since it last did well. */
-  ejections: number
-  /** Bad outcomes in a row, overload included. */
-  private bad: number
-  private failures: number
-  private ejectedUntil: number
-  private measuredAt: number
-  private oldest: CountedLease | undefined
-  private newest: CountedLease | undefined
-  private readonly clock: Clock
-  private readonly eject: Ejector
+  /** Replaced by an update; the figures stay. */
+  declare endpoint: Endpoint
+  declare inFlight: number
+  declare latencyMs: number
+  declare pickedAt: number
+  declare ejected: boolean
+  declare weight: number
+  /** See `tiers.ts`. */
+  declare grade: number
+  /** Named by the last update. */
+  declare listed: boolean
+  /** One of those that may be picked when all goes well: in the balancer's view. */
+  declare inView: boolean
+  /** Counts ejections: what began before one says nothing of the time after it. */
+  declare epoch: number
+  /** Made at the first outcome that counts. */
+  declare outlier: OutlierRecord | undefined
+  /** When it was first ready, where its weight rises slowly; 0 otherwise. */
+  declare rampFrom: number
+  /** It was ready once: not new any more. */
+  declare wasReady: boolean
+  declare removedAt: number
+  declare readonly keeper: Keeper
+  declare private bad: number
+  declare private suspectUntil: number
+  declare private heldUntil: number
+  declare private measuredAt: number
+  declare private oldest: CountedLease | undefined
+  declare private newest: CountedLease | undefined
 
-  constructor(endpoint: Endpoint, clock: Clock, eject: Ejector) {
+  constructor(endpoint: Endpoint, keeper: Keeper) {
+    // What every pick reads comes first, so that it lies together. None of the fields is there before its first value (`declare`): one
+    // that was undefined once would have its fractions allocated anew with every change.
     this.endpoint = endpoint
     this.inFlight = 0
     this.latencyMs = 0
-    this.ejections = 0
-    this.bad = 0
-    this.failures = 0
-    this.ejectedUntil = 0
-    this.measuredAt = 0
+    this.pickedAt = 0
+    this.weight = 1
+    this.suspectUntil = 0
     this.oldest = undefined
     this.newest = undefined
-    this.clock = clock
-    this.eject = eject
+    this.ejected = false
+    this.grade = 0
+    this.listed = true
+    this.inView = false
+    this.epoch = 0
+    this.outlier = undefined
+    this.rampFrom = 0
+    this.wasReady = false
+    this.removedAt = 0
+    this.keeper = keeper
+    this.bad = 0
+    this.heldUntil = 0
+    this.measuredAt = 0
+    this.become(endpoint)
   }
 
   get oldestInFlightMs(): number {
-    return this.oldest === undefined ? 0 : this.clock.now() - this.oldest.since
+    return this.oldest === undefined ? 0 : this.keeper.clock.now() - this.oldest.since
   }
 
-  get ejected(): boolean {
-    // The clock is read only for those that were ejected at all: this is asked at every pick.
-    return this.ejectedUntil !== 0 && this.clock.now() < this.ejectedUntil
+  get oldestSince(): number {
+    return this.oldest === undefined ? 0 : this.oldest.since
   }
 
-  /** Fails all the time, whether or not it could be left out: no hope for a call that failed elsewhere. */
-  get failing(): boolean {
-    return this.bad >= FAILURES_TO_EJECT
+  get suspect(): boolean {
+    // The clock is read only for those whose last outcome was bad: this is asked at every pick.
+    if (this.suspectUntil === 0) return false
+    if (this.keeper.clock.now() < this.suspectUntil) return true
+    this.suspectUntil = 0
+    return false
+  }
+
+  /** Its last outcome was bad. */
+  get doubtful(): boolean {
+    return this.bad > 0
+  }
+
+  /** Fails all the time, whether or not it could be ejected, or failed just now: no hope for a call that failed elsewhere. */
+  get hopeless(): boolean {
+    return this.bad >= HOPELESS || this.suspect
+  }
+
+  /** Takes over what the registry says now. */
+  become(endpoint: Endpoint): void {
+    this.endpoint = endpoint
+    this.grade = gradeOf(endpoint)
+    this.weight = ownWeight(endpoint)
   }
 
   /** Counts a call in flight. */
-  take(): Lease {
-    const lease = new CountedLease(this, this.clock.now())
+  take(now: number, probe: boolean): Lease {
+    const lease = new CountedLease(this, now, probe)
     this.inFlight++
+    this.pickedAt = now
     if (this.newest === undefined) this.oldest = lease
     else {
       this.newest.next = lease
@@ -73,7 +131,7 @@ export class EndpointState implements EndpointView {
   }
 
   /** The one report of a lease. */
-  settle(lease: CountedLease, outcome: Outcome): void {
+  settle(lease: CountedLease, { kind, latencyMs, retryAfterMs }: Outcome): void {
     this.inFlight--
     if (lease.previous === undefined) this.oldest = lease.next
     else lease.previous.next = lease.next
@@ -82,53 +140,66 @@ export class EndpointState implements EndpointView {
     lease.previous = undefined
     lease.next = undefined
 
-    if (outcome.kind === 'success') {
+    const slower = latencyMs > this.latencyMs && latencyMs < Infinity
+    if (kind === 'cancelled') {
+      // Nobody's fault, but the answer was not there by then.
+      if (slower) this.measure(latencyMs, this.keeper.clock.now())
+      this.keeper.settled(this, lease, kind, undefined)
+      return
+    }
+    const now = this.keeper.clock.now()
+    if (kind === 'success') {
       this.bad = 0
-      this.failures = 0
-      this.ejections = 0
-      this.ejectedUntil = 0
-      this.measure(outcome.latencyMs)
-    } else if (outcome.kind === 'overload') {
-      // Too much to do is no reason to send nothing at all.
-      this.bad++
-    } else if (outcome.kind !== 'cancelled') {
+      if (this.suspectUntil !== 0) this.suspectUntil = this.heldUntil > now ? this.heldUntil : 0
+      if (slower || latencyMs >= 0) this.measure(latencyMs, now)
+    } else {
       this.bad++
       // A quick failure must not make an endpoint look quick.
-      if (outcome.latencyMs > this.latencyMs) this.measure(outcome.latencyMs)
-      if (++this.failures >= FAILURES_TO_EJECT && !this.ejected) this.leaveOut()
+      if (slower) this.measure(latencyMs, now)
+      let until = now + Math.min(SUSPECT_MS * 2 ** Math.min(this.bad - 1, 8), SUSPECT_MAX_MS)
+      if (kind === 'overload' && retryAfterMs !== undefined && retryAfterMs > 0) {
+        this.heldUntil = Math.max(this.heldUntil, now + Math.min(retryAfterMs, RETRY_AFTER_MAX_MS))
+        until = Math.max(until, this.heldUntil)
+      }
+      if (until > this.suspectUntil) this.suspectUntil = until
     }
+    this.keeper.settled(this, lease, kind, now)
   }
 
-  private leaveOut(): void {
-    const ms = this.eject(this)
-    if (ms <= 0) return
-    this.ejections++
-    this.ejectedUntil = this.clock.now() + ms
-    // Back on trial: the next failure is enough.
-    this.failures = FAILURES_TO_EJECT - 1
-  }
-
-  private measure(latencyMs: number): void {
-    const now = this.clock.now()
-    const keep = this.measuredAt === 0 ? 0 : Math.exp(-(now - this.measuredAt) / LATENCY_MEMORY_MS)
-    // In a burst `keep` is near 1 and single samples would vanish: each weighs at least a tenth.
-    const weight = Math.max(1 - keep, 0.1)
-    this.latencyMs += (latencyMs - this.latencyMs) * weight
+  // Peak EWMA: slower counts at once, quicker bit by bit (Finagle).
+  private measure(latencyMs: number, now: number): void {
+    if (!(latencyMs < Infinity)) return
+    if (latencyMs >= this.latencyMs) this.latencyMs = latencyMs
+    else {
+      const keep = Math.exp((this.measuredAt - now) / LATENCY_MEMORY_MS)
+      this.latencyMs = latencyMs + (this.latencyMs - latencyMs) * keep
+    }
     this.measuredAt = now
   }
 }
 
-// A node of the list of leases in order of their start, so that the oldest is known without a search.
-class CountedLease implements Lease {
-  readonly endpoint: Endpoint
-  readonly since: number
-  previous: CountedLease | undefined
-  next: CountedLease | undefined
-  private state: EndpointState | undefined
+/** The weight that the registry gave it. Where 0 is used at all, all of its tier are 0: then all are alike. */
+export function ownWeight({ weight }: Endpoint): number {
+  return weight === undefined || weight === 0 ? 1 : weight
+}
 
-  constructor(state: EndpointState, since: number) {
+/** A node of the list of leases in order of their start, so that the oldest is known without a search. */
+export class CountedLease implements Lease {
+  declare readonly endpoint: Endpoint
+  declare readonly since: number
+  /** Of the endpoint when the lease was taken. */
+  declare readonly epoch: number
+  /** The one call that an ejected endpoint is given to show that it is well. */
+  declare readonly probe: boolean
+  declare previous: CountedLease | undefined
+  declare next: CountedLease | undefined
+  declare private state: EndpointState | undefined
+
+  constructor(state: EndpointState, since: number, probe: boolean) {
     this.endpoint = state.endpoint
     this.since = since
+    this.epoch = state.epoch
+    this.probe = probe
     this.previous = undefined
     this.next = undefined
     this.state = state

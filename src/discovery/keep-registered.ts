@@ -1,14 +1,15 @@
 // What every registrar does beside its protocol: signs of life with jitter, health, registering again, one thing at a time, a bounded end.
 import { detached } from '../core/async-context.ts'
-import type { Clock, Random, Timer } from '../core/clock.ts'
+import { type Clock, type Random, sleep, type Timer } from '../core/clock.ts'
 import type { Endpoint, RegisterOptions, Registration } from '../core/contracts/source.ts'
 import type { RegistrationEvent } from '../core/discovery-events.ts'
 import { createEvents, type EventListener, type Events } from '../core/events.ts'
+import { classify, createError } from '../errors/index.ts'
 
 /** As in `Endpoint.state`. */
 export type RegisteredState = NonNullable<Endpoint['state']>
 
-/** The protocol of one registration. Each call is given a signal that ends with its time; a rejection is a failure that is tried again. */
+/** The protocol of one registration. Each call is given a signal that ends with its time, and is not waited for beyond that; a rejection is a failure that is tried again. */
 export interface RegistrationProtocol {
   /** Announces the endpoint with this state, also over an older entry of ours. */
   register(state: RegisteredState, signal: AbortSignal): Promise<void>
@@ -39,6 +40,11 @@ export interface KeepOptions extends RegisterOptions {
 
 // After a failed sign of life: sooner than the interval, so that a lease of three intervals survives a registry that blinks.
 const FIRST_RETRY_MS = 1_000
+// Who is unhealthy is asked this many times as often, so that it is not kept out for a whole interval once it is well.
+const UNHEALTHY_SHARE = 4
+// A connection that breaks just when somebody leaves must not leave the entry behind for as long as its lease.
+const LEAVE_TRIES = 3
+const LEAVE_PAUSE_MS = 200
 
 /** Registers, and keeps it so until `deregister`. Rejects when the first registration fails; nothing is left running then. */
 export async function keepRegistered(options: KeepOptions): Promise<Registration> {
@@ -59,7 +65,9 @@ class Kept implements Registration {
   #timer: Timer | undefined
   #tail: Promise<unknown> = Promise.resolve()
   #current: AbortController | undefined
+  #stopAsking: (() => void) | undefined
   #ending: Promise<void> | undefined
+  #released: Promise<void> | undefined
   #over = false
 
   constructor(options: KeepOptions) {
@@ -77,20 +85,27 @@ class Kept implements Registration {
       await this.#call((signal) => this.#options.protocol.register(this.#told, signal))
     } catch (error) {
       this.#over = true
-      await this.#options.protocol.close?.()
-      throw error
+      await this.#release()
+      throw classify(error)
     }
     this.#emit({ type: 'registered' })
     this.#arm(this.#interval())
   }
 
   setState(state: RegisteredState): Promise<void> {
-    this.#wanted = state
+    if (!this.#over) this.#wanted = state
     return this.#inTurn(async () => {
       if (this.#over) return
       const next = this.#state()
-      await this.#call((signal) => this.#options.protocol.setState(next, signal))
-      this.#told = next
+      try {
+        await this.#call((signal) => this.#options.protocol.setState(next, signal))
+        this.#told = next
+      } catch (error) {
+        // The next sign of life makes up for it, and comes sooner.
+        this.#failures++
+        if (!this.#over) this.#arm(this.#interval())
+        throw classify(error)
+      }
     })
   }
 
@@ -108,31 +123,53 @@ class Kept implements Registration {
     const wasLost = this.#over
     this.#over = true
     this.#disarm()
-    this.#current?.abort(new Error('deregistering'))
+    this.#stopAsking?.()
+    this.#current?.abort(createError({ code: 'CANCELLED', message: 'deregistering' }))
     await this.#tail
     try {
       // Taken by somebody else: it is not ours to take back.
       if (!wasLost) {
-        await this.#call((signal) => this.#options.protocol.deregister(signal))
+        await this.#leave()
         this.#emit({ type: 'deregistered' })
       }
     } catch (error) {
       // It cannot be reached: its lease will run out. Whoever leaves must not be held up.
       this.#emit({ type: 'registration-failed', error })
     } finally {
-      await this.#options.protocol.close?.()
       this.#lost.clear()
+      await this.#release()
     }
+  }
+
+  async #leave(): Promise<void> {
+    const { clock, random, timeoutMs, protocol } = this.#options
+    const until = clock.now() + timeoutMs
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#call((signal) => protocol.deregister(signal), until - clock.now())
+      } catch (error) {
+        const pauseMs = LEAVE_PAUSE_MS * (0.5 + random())
+        if (tries === LEAVE_TRIES || clock.now() + pauseMs >= until) throw error
+        await sleep(clock, pauseMs)
+      }
+    }
+  }
+
+  // What it throws is nobody's: the registration is over all the same.
+  #release(): Promise<void> {
+    const { protocol } = this.#options
+    this.#released ??= (async () => protocol.close?.())().catch(() => {})
+    return this.#released
   }
 
   async #beat(): Promise<void> {
     if (this.#over) return
     const healthy = await this.#askHealth()
+    if (this.#over) return
     if (healthy !== this.#healthy) {
       this.#healthy = healthy
       this.#emit({ type: 'health-changed', healthy })
     }
-    if (this.#over) return
     try {
       const { protocol } = this.#options
       const state = this.#state()
@@ -141,7 +178,8 @@ class Kept implements Registration {
         this.#told = state
       }
       const answer = await this.#call((signal) => protocol.beat(state, signal))
-      if (answer === 'taken') return this.#lose(new Error('another process announced itself under this id'))
+      if (this.#over) return
+      if (answer === 'taken') return this.#lose()
       if (answer === 'unknown') {
         await this.#call((signal) => protocol.register(state, signal))
         this.#told = state
@@ -155,11 +193,19 @@ class Kept implements Registration {
     }
   }
 
-  #lose(reason: unknown): void {
+  #lose(): void {
+    const { service, endpoint } = this.#options
+    const reason = createError({
+      code: 'CONFLICT',
+      message: `another process has announced itself as ${endpoint.id} of ${service}`,
+      service,
+      endpoint: endpoint.id,
+    })
     this.#over = true
     this.#disarm()
     this.#emit({ type: 'registration-lost', error: reason })
-    for (const listener of this.#lost) {
+    void this.#release()
+    for (const listener of [...this.#lost]) {
       try {
         listener(reason)
       } catch {
@@ -181,23 +227,32 @@ class Kept implements Registration {
       const late = new Promise<boolean>((resolve) => {
         timer = clock.setTimer(() => resolve(false), intervalMs / 2, undefined)
         clock.unref(timer)
+        this.#stopAsking = () => resolve(false)
       })
       return (await Promise.race([asked, late])) === true
     } catch {
       return false
     } finally {
+      this.#stopAsking = undefined
       if (timer !== undefined) clock.clearTimer(timer)
     }
   }
 
-  // One call at a time, each with its own end.
-  async #call<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { clock, timeoutMs } = this.#options
+  // One call at a time, each with its own end, also where the protocol does not heed the signal.
+  async #call<T>(work: (signal: AbortSignal) => Promise<T>, withinMs: number = this.#options.timeoutMs): Promise<T> {
+    const { clock, registrar } = this.#options
     const abort = new AbortController()
     this.#current = abort
-    const timer = clock.setTimer(() => abort.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs, undefined)
+    const late = (): void =>
+      abort.abort(
+        createError({ code: 'ATTEMPT_TIMEOUT', message: `${registrar} gave no answer within ${withinMs} ms` }),
+      )
+    const timer = clock.setTimer(late, withinMs, undefined)
+    const given = new Promise<never>((_, reject) => {
+      abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true })
+    })
     try {
-      return await detached(() => work(abort.signal))
+      return await Promise.race([detached(async () => work(abort.signal)), given])
     } finally {
       clock.clearTimer(timer)
     }
@@ -211,13 +266,13 @@ class Kept implements Registration {
 
   #interval(): number {
     const { intervalMs, random } = this.#options
-    const ms = intervalMs * (0.8 + 0.2 * random())
-    return this.#failures === 0
-      ? ms
-      : Math.min(ms, FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 10) * (0.5 + random() / 2))
+    const ms = (intervalMs / (this.#healthy ? 1 : UNHEALTHY_SHARE)) * (0.8 + 0.2 * random())
+    if (this.#failures === 0) return ms
+    return Math.min(ms, FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 10) * (0.5 + random() / 2))
   }
 
   #arm(ms: number): void {
+    this.#disarm()
     const { clock } = this.#options
     this.#timer = detached(() =>
       clock.setTimer(

@@ -1,183 +1,307 @@
 // Whom to call, for one service: what the source says, as live views; a balancer that picks; leases that count.
-import { detached } from '../core/async-context.ts'
-import type { Clock } from '../core/clock.ts'
-import type { Balancer, Lease, PickContext } from '../core/contracts/balancer.ts'
-import type { Endpoint, Source, SourceUpdate, SourceWatch } from '../core/contracts/source.ts'
+import type { Clock, Random } from '../core/clock.ts'
+import type { Balancer, Lease, Outcome, PickContext } from '../core/contracts/balancer.ts'
+import type { Endpoint, Source } from '../core/contracts/source.ts'
 import type { Deadline } from '../core/deadline.ts'
+import type { Events } from '../core/events.ts'
 import { createError } from '../errors/classes.ts'
-import { EndpointState } from './endpoint-state.ts'
+import { Departures } from './departures.ts'
+import type { EjectionRules } from './ejection.ts'
+import { Ejector } from './ejector.ts'
+import { type CountedLease, EndpointState, type Keeper } from './endpoint-state.ts'
+import { FirstWord } from './first-word.ts'
+import { figuresOf, type ServiceFigures } from './inspect.ts'
+import { createIntake, type Intake } from './intake.ts'
+import type { IntakeRules } from './intake-options.ts'
+import { SlowStart } from './slow-start.ts'
+import { anyOfBestTier, bestTier } from './tiers.ts'
 
-// Left out for 5 s, then 10, 20 ... as long as it goes on failing (Finagle's failure accrual doubles likewise).
-const EJECT_MS = 5_000
-const EJECT_MAX_MS = 60_000
+// The registry is asked again when a call could not be sent or an endpoint is ejected, but no more often: a storm of failures is one question.
+const REFRESH_GAP_MS = 1_000
 
-interface Waiter {
-  readonly context: PickContext | undefined
-  readonly resolve: (lease: Lease) => void
-  readonly reject: (error: unknown) => void
-  timer: unknown
-}
-
-/** What a resolver is made of. */
+/** What a resolver is made of. Durations are milliseconds. */
 export interface ResolverParts {
   readonly source: Source
+  readonly rules: IntakeRules
   readonly balancer: Balancer
   readonly clock: Clock
-  /** How long an `acquire` waits for the first snapshot at most, besides its deadline. */
+  readonly random: Random
+  readonly events: Events
+  /** Undefined: nobody is ejected. */
+  readonly ejection: EjectionRules | undefined
   readonly startupMs: number
+  readonly slowStartMs: number | undefined
+  readonly drainMs: number
 }
 
+type AcquireContext = PickContext & { readonly deadline?: Deadline | undefined }
+
 /** The shared state of one service. Ends with `end`; leases taken before can still be reported. */
-export class ServiceResolver {
+export class ServiceResolver implements Keeper {
   readonly service: string
+  readonly clock: Clock
   ended: boolean
   private readonly parts: ResolverParts
+  private readonly ejector: Ejector | undefined
+  private readonly departures: Departures
+  private readonly slowStart: SlowStart
+  private readonly firstWord: FirstWord
   private states: Map<string, EndpointState>
+  private view: readonly EndpointState[]
+  // Those whose last outcome was bad.
+  private readonly doubted: Set<EndpointState>
+  // How many are ready and not ejected.
+  private ready: number
   private known: boolean
-  private lastError: unknown
-  private watch: SourceWatch | undefined
-  private readonly waiting: Set<Waiter>
+  private refreshedAt: number
+  private intake: Intake | undefined
 
   constructor(service: string, parts: ResolverParts) {
+    const { source, clock, random, rules, events, ejection } = parts
     this.service = service
-    this.parts = parts
+    this.clock = clock
     this.ended = false
+    this.parts = parts
+    this.ejector =
+      ejection === undefined
+        ? undefined
+        : new Ejector({
+            rules: ejection,
+            clock,
+            random,
+            events,
+            facts: { service, source: source.name },
+            onChange: () => this.arrange(false),
+            onEjected: (now) => this.refreshSoon(now),
+            anyWell: () => this.untried(NOBODY) > 0,
+          })
+    this.departures = new Departures(clock, parts.drainMs)
+    this.slowStart = new SlowStart(parts.slowStartMs)
+    this.firstWord = new FirstWord(clock, parts.startupMs)
     this.states = new Map()
+    this.view = []
+    this.doubted = new Set()
+    this.ready = 0
     this.known = false
-    this.lastError = undefined
-    this.waiting = new Set()
-    try {
-      // A watch outlives the call that happened to start it.
-      this.watch = detached(() => parts.source.watch(service, (update) => this.hear(update)))
-    } catch (error) {
-      this.hear({ type: 'error', error })
-    }
+    this.refreshedAt = Number.NEGATIVE_INFINITY
+    // A source that answers inside `watch` is heard before there is an intake.
+    this.intake = undefined
+    const onEndpoints = (endpoints: readonly Endpoint[]): void => this.replace(endpoints)
+    this.intake = createIntake({ source, service, clock, rules, events, onEndpoints })
   }
 
-  acquire(context: (PickContext & { readonly deadline?: Deadline | undefined }) | undefined): Lease | Promise<Lease> {
-    if (this.known) return this.take(context)
-    return this.wait(context)
+  acquire(context: AcquireContext | undefined): Lease | Promise<Lease> {
+    return this.known ? this.take(context ?? NO_CONTEXT) : this.wait(context)
   }
 
   untried(avoid: ReadonlySet<string>): number {
-    let count = 0
-    // Those that fail all the time do not count: where all of them do, it is the service that fails.
-    for (const state of this.states.values())
-      if (isReady(state.endpoint) && !avoid.has(state.endpoint.id) && !state.ejected && !state.failing) count++
+    let count = this.ready
+    // Those that failed the last time give no hope: where all of them do, it is the service that fails.
+    for (const state of this.doubted) if (isReady(state) && state.hopeless) count--
+    for (const id of avoid) {
+      const state = this.states.get(id)
+      if (state !== undefined && isReady(state) && !state.hopeless) count--
+    }
     return count
   }
 
   refresh(): void {
-    try {
-      this.watch?.refresh()
-    } catch (error) {
-      this.hear({ type: 'error', error })
+    this.intake?.refresh()
+  }
+
+  onRemoved(listener: (endpoint: Endpoint) => void): () => void {
+    return this.departures.listen(listener)
+  }
+
+  /** Settles with the first word of the source. Rejects when it has not come within `startupMs` of the beginning. */
+  first(): Promise<void> {
+    if (this.known) return Promise.resolve()
+    return new Promise((resolve, reject) => this.firstWord.wait(resolve, () => reject(this.noEndpoint()), reject))
+  }
+
+  figures(): ServiceFigures {
+    const { intake } = this
+    const ageMs = intake?.ageMs()
+    const failingMs = intake?.failingMs()
+    const now = this.clock.now()
+    return {
+      service: this.service,
+      source: this.parts.source.name,
+      known: this.known,
+      ...(ageMs === undefined ? {} : { ageMs }),
+      ...(failingMs === undefined ? {} : { failingMs, error: intake?.lastError }),
+      panic: this.ejector?.panic ?? false,
+      waiting: this.firstWord.size,
+      endpoints: [...this.states.values()].map((each) => figuresOf(each, now)),
     }
   }
 
   async end(): Promise<void> {
     if (this.ended) return
     this.ended = true
-    for (const waiter of this.waiting)
-      this.settle(waiter, (): never => {
-        throw closedError(this.service)
-      })
-    await this.watch?.close()
+    this.firstWord.fail(closedError(this.service))
+    for (const state of this.states.values()) state.listed = false
+    this.departures.end(this.states.values())
+    await this.intake?.close()
   }
 
-  private hear(update: SourceUpdate): void {
-    if (this.ended) return
-    if (update.type === 'error') {
-      // What is known stays: a registry that is down says nothing of the services.
-      this.lastError = update.error
+  /** Of `Keeper`. */
+  settled(state: EndpointState, lease: CountedLease, kind: Outcome['kind'], now: number | undefined): void {
+    if (!state.listed) {
+      if (state.inFlight === 0) this.departures.idle(state)
       return
     }
-    this.lastError = undefined
-    this.known = true
-    this.replace(update.type === 'snapshot' ? update.endpoints : [])
-    for (const waiter of this.waiting) this.settle(waiter, () => this.take(waiter.context))
+    this.ejector?.judge(state, lease, kind, now)
+    // An ejection may have brought a new word of the source already.
+    if (state.doubtful && state.listed) this.doubted.add(state)
+    else this.doubted.delete(state)
+    if (kind === 'not-sent' && now !== undefined) this.refreshSoon(now)
   }
 
   private replace(endpoints: readonly Endpoint[]): void {
+    if (this.ended) return
+    const now = this.clock.now()
+    const first = !this.known
+    this.known = true
     const next = new Map<string, EndpointState>()
     for (const endpoint of endpoints) {
-      if (endpoint.addresses.length === 0 || next.has(endpoint.id)) continue
-      // Figures survive a refresh: the endpoint is the same.
-      const state =
-        this.states.get(endpoint.id) ??
-        new EndpointState(endpoint, this.parts.clock, (failing) => this.ejection(failing))
-      state.endpoint = endpoint
-      next.set(endpoint.id, state)
+      const { id } = endpoint
+      // Figures survive an update, and an absence that is not long: the endpoint is the same.
+      const state = this.states.get(id) ?? this.departures.back(id, now) ?? new EndpointState(endpoint, this)
+      if (state.endpoint !== endpoint) state.become(endpoint)
+      if (!state.listed) {
+        state.listed = true
+        this.ejector?.join(state)
+        if (state.doubtful) this.doubted.add(state)
+      }
+      next.set(id, state)
+      this.slowStart.look(state, first, now)
     }
+    const left: EndpointState[] = []
+    for (const [id, state] of this.states) if (!next.has(id)) left.push(state)
     this.states = next
-    this.parts.balancer.update([...next.values()])
-  }
-
-  // At most half of the endpoints are left out, and never the last: a bad call of ours must not take a service down.
-  private ejection(failing: EndpointState): number {
-    let usable = 0
-    let ejected = 0
-    for (const state of this.states.values()) {
-      if (!isReady(state.endpoint)) continue
-      usable++
-      if (state.ejected) ejected++
+    for (const state of left) {
+      state.listed = false
+      this.ejector?.leave(state)
+      this.doubted.delete(state)
+      this.slowStart.gone(state)
     }
-    if (this.states.get(failing.endpoint.id) !== failing || (ejected + 1) * 2 > usable) return 0
-    return Math.min(EJECT_MS * 2 ** failing.ejections, EJECT_MAX_MS)
+    this.arrange(true)
+    // Only now: whoever closes a pool must find that nobody is sent there any more.
+    for (const state of left) this.departures.left(state, now)
+    this.departures.forget(now, next.size)
+    this.firstWord.arrive()
   }
 
-  private take(context: PickContext | undefined): Lease {
-    const state = this.parts.balancer.pick(context ?? NO_CONTEXT)
-    if (state === undefined) throw this.noEndpoint()
-    const own = this.states.get(state.endpoint.id)
-    if (own === undefined) throw this.noEndpoint()
-    return own.take()
+  // Who may be picked from now on. `changed`: the endpoints are others, or the same with other words.
+  private arrange(changed: boolean): void {
+    const panic = this.ejector?.census(this.states.values()) ?? false
+    this.ready = 0
+    for (const state of this.states.values()) if (isReady(state)) this.ready++
+    this.show(
+      bestTier(this.states.values(), (state) => panic || !state.ejected),
+      changed,
+    )
+    this.ejector?.settle(this.view[0])
   }
 
-  private wait(context: (PickContext & { readonly deadline?: Deadline | undefined }) | undefined): Promise<Lease> {
-    const { clock, startupMs } = this.parts
+  private show(view: readonly EndpointState[], changed: boolean): void {
+    const old = this.view
+    if (!changed && view.length === old.length && view.every((state, index) => state === old[index])) return
+    for (const state of old) state.inView = false
+    for (const state of view) state.inView = true
+    this.view = view
+    this.parts.balancer.update(view)
+  }
+
+  private take(context: PickContext): Lease {
+    const now = this.clock.now()
+    if (now >= this.slowStart.nextAt) {
+      this.slowStart.step(now)
+      this.parts.balancer.update(this.view)
+    }
+    const probed = this.ejector?.probe(context.avoid, now)
+    if (probed !== undefined) return probed.take(now, true)
+    const picked = this.parts.balancer.pick(context, now)
+    return (this.own(picked) ?? this.further(context)).take(now, false)
+  }
+
+  // A balancer may be anybody's: what it gives has to be one of those that it was told of last.
+  private own(picked: unknown): EndpointState | undefined {
+    return picked instanceof EndpointState && picked.inView && picked.keeper === this ? picked : undefined
+  }
+
+  // The balancer has nobody whom the call has not tried: the next tiers, then whoever is ejected, then the tried ones again.
+  private further({ key, avoid }: PickContext): EndpointState {
+    const { random, balancer } = this.parts
+    const tried = avoid ?? NOBODY
+    const any = (wanted: (state: EndpointState) => boolean): EndpointState | undefined =>
+      anyOfBestTier(this.states.values(), wanted, random)
+    const found =
+      any((state) => !state.ejected && !tried.has(state.endpoint.id)) ??
+      any((state) => !tried.has(state.endpoint.id)) ??
+      this.own(balancer.pick(key === undefined ? NO_CONTEXT : { key })) ??
+      any(() => true)
+    if (found === undefined) throw this.noEndpoint()
+    return found
+  }
+
+  private refreshSoon(now: number): void {
+    if (now - this.refreshedAt < REFRESH_GAP_MS) return
+    this.refreshedAt = now
+    this.refresh()
+  }
+
+  private wait(context: AcquireContext | undefined): Lease | Promise<Lease> {
+    const now = this.clock.now()
+    if (this.firstWord.overdue(now)) {
+      this.refreshSoon(now)
+      // A source that answers at once has been heard by now.
+      if (this.known) return this.take(context ?? NO_CONTEXT)
+      throw this.noEndpoint()
+    }
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { context, resolve, reject, timer: undefined }
-      const ms = Math.min(startupMs, context?.deadline?.remainingMs() ?? Infinity)
-      waiter.timer = clock.setTimer(
-        (late) =>
-          this.settle(late, (): never => {
-            throw this.noEndpoint()
-          }),
-        Math.max(ms, 0),
-        waiter,
-      )
-      this.waiting.add(waiter)
+      const arrived = (): void => {
+        try {
+          resolve(this.take(context ?? NO_CONTEXT))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      this.firstWord.wait(arrived, () => reject(this.noEndpoint()), reject, context?.deadline)
     })
-  }
-
-  private settle(waiter: Waiter, lease: () => Lease): void {
-    this.parts.clock.clearTimer(waiter.timer)
-    this.waiting.delete(waiter)
-    try {
-      waiter.resolve(lease())
-    } catch (error) {
-      waiter.reject(error)
-    }
   }
 
   private noEndpoint(): Error {
-    const { source } = this.parts
-    const why = this.known ? `${source.name} knows no endpoint that can be used` : `${source.name} has not answered yet`
+    const lastError = this.intake?.lastError
     return createError({
       code: 'NO_ENDPOINT',
-      message: `no endpoint of ${this.service}: ${why}`,
+      message: `no endpoint of ${this.service}: ${this.reason()}`,
       service: this.service,
       stack: false,
-      ...(this.lastError === undefined ? {} : { cause: this.lastError }),
+      ...(lastError === undefined ? {} : { cause: lastError }),
     })
+  }
+
+  private reason(): string {
+    const { source, rules, startupMs } = this.parts
+    const failingMs = this.intake?.failingMs()
+    if (!this.known)
+      return failingMs === undefined
+        ? `${source.name} has not answered yet (startupMs is ${startupMs})`
+        : `${source.name} has not answered yet, and failed the last time`
+    if (this.states.size > 0) return `all ${this.states.size} that ${source.name} knows are down`
+    if (rules.maxStaleMs !== undefined && failingMs !== undefined && failingMs >= rules.maxStaleMs)
+      return `${source.name} has not answered for more than maxStaleMs (${rules.maxStaleMs}), and what was known is dropped`
+    return `${source.name} knows none that may be called`
   }
 }
 
 const NO_CONTEXT: PickContext = Object.freeze({})
+const NOBODY: ReadonlySet<string> = new Set()
 
-function isReady(endpoint: Endpoint): boolean {
-  return endpoint.state === undefined || endpoint.state === 'ready'
+function isReady({ endpoint, ejected }: EndpointState): boolean {
+  return !ejected && (endpoint.state === undefined || endpoint.state === 'ready')
 }
 
 /** The error of everything that is closed. */

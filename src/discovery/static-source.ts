@@ -1,6 +1,10 @@
 // A list of endpoints that is known beforehand: for tests, small set-ups, and addresses that are given in the environment.
 import type { Endpoint, Source } from '../core/contracts/source.ts'
 import { invalidOption } from '../core/options.ts'
+import { ADDRESS_TEXT, readAddressText } from './address-text.ts'
+import { equalEndpoints } from './endpoint-changes.ts'
+import { quietSink } from './quiet-sink.ts'
+import { readEndpoint } from './read-endpoint.ts'
 
 /** Who serves what: endpoints, or their `host:port` (also `http://host:port`, `https://host:port`, `[::1]:80`). */
 export type StaticServices = Readonly<Record<string, readonly (Endpoint | string)[]>>
@@ -13,7 +17,7 @@ export interface StaticSource extends Source {
 
 /**
  * A source that gives a fixed list.
- * @throws FairleadError INVALID_OPTIONS for an address that is none
+ * @throws FairleadError INVALID_OPTIONS for an address that is none, and for an endpoint without id or address, with a bad weight or state, and for two of one id
  * @example staticSource({ inventory: ['127.0.0.1:8081', '127.0.0.1:8082'] })
  */
 export function staticSource(services: StaticServices): StaticSource {
@@ -22,8 +26,10 @@ export function staticSource(services: StaticServices): StaticSource {
   const watchers = new Map<string, Set<() => void>>()
   return {
     name: 'static',
-    watch(service, sink) {
+    watch(service, listener) {
+      const sink = quietSink(listener)
       const tell = (): void => {
+        if (!watchers.get(service)?.has(tell)) return
         const endpoints = known.get(service)
         sink(endpoints === undefined ? { type: 'absent' } : { type: 'snapshot', endpoints })
       }
@@ -50,33 +56,28 @@ export function staticSource(services: StaticServices): StaticSource {
 
 function endpointsOf(service: string, given: readonly (Endpoint | string)[]): readonly Endpoint[] {
   if (!Array.isArray(given)) throw invalidOption(`staticSource.${service}`, given, 'give a list of addresses')
-  return given.map((each) => endpointOf(service, each))
+  const endpoints = new Map<string, Endpoint>()
+  for (const each of given) {
+    const endpoint = endpointOf(service, each)
+    const same = endpoints.get(endpoint.id)
+    if (same === undefined) endpoints.set(endpoint.id, endpoint)
+    else if (!equalEndpoints(same, endpoint))
+      throw invalidOption(`staticSource.${service}`, endpoint.id, 'two endpoints have this id')
+  }
+  return [...endpoints.values()]
 }
 
 function endpointOf(service: string, given: Endpoint | string): Endpoint {
-  if (typeof given !== 'string') return given
-  const fix = 'give host:port, or http://host:port, or https://host:port'
-  let url: URL
-  try {
-    url = new URL(given.includes('://') ? given : `http://${given}`)
-  } catch {
-    throw invalidOption(`staticSource.${service}`, given, fix)
+  const option = `staticSource.${service}`
+  if (typeof given === 'string') {
+    const endpoint = readAddressText(given)
+    if (endpoint === undefined) throw invalidOption(option, given, ADDRESS_TEXT)
+    return endpoint
   }
-  const secure = url.protocol === 'https:'
-  const port = url.port === '' ? (given.includes('://') ? (secure ? 443 : 80) : portOf(given)) : Number(url.port)
-  if (
-    (!secure && url.protocol !== 'http:') ||
-    port === undefined ||
-    url.pathname !== '/' ||
-    url.username !== '' ||
-    url.search !== ''
-  )
-    throw invalidOption(`staticSource.${service}`, given, fix)
-  const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
-  return { id: `${url.hostname}:${port}`, addresses: [{ host, port }], ...(secure ? { secure } : {}) }
-}
-
-// A URL drops the port that its scheme implies, so `host:80` has to be looked at as text.
-function portOf(given: string): number | undefined {
-  return given.endsWith(':80') ? 80 : undefined
+  // Written by hand: what a registry would be forgiven is a mistake here.
+  const read = readEndpoint(given, (flaw) => {
+    throw invalidOption(option, given, `it has a ${flaw.split(',')[0]}`)
+  })
+  if ('refused' in read) throw invalidOption(option, given, `it has ${read.refused}`)
+  return read.endpoint
 }

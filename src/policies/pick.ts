@@ -4,6 +4,7 @@ import type { CallContext } from '../core/context.ts'
 import type { Lease, Outcome, Resolver } from '../core/contracts/balancer.ts'
 import { type Describable, described, type LayerDescription } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal } from '../core/handler.ts'
+import { invalidOption } from '../core/options.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
 import { classify } from '../errors/classify.ts'
 import { CODES } from '../errors/codes.ts'
@@ -11,6 +12,16 @@ import { type Seams, world } from './seams.ts'
 
 // An attempt goes on to another endpoint at most so often. Whatever else fails is for retry and its budget.
 const MOST_FAILOVERS = 3
+
+/** Options of `pick`. */
+export interface PickOptions extends Seams {
+  /**
+   * Which calls belong together: those with the same key go to the same endpoint, where the balancer is one that sticks
+   * (`sticky`, `consistent-hash`). Asked at each pick; undefined for a call that may go anywhere. Default: every call may.
+   * @example pick(resolver, { stickyKey: (input) => (input as { customerId: string }).customerId })
+   */
+  readonly stickyKey?: ((request: unknown, context: CallContext) => string | undefined) | undefined
+}
 
 /**
  * Takes a lease for the attempt, sets `context.endpoint`, and reports the outcome once, when the work and all that it
@@ -20,29 +31,39 @@ const MOST_FAILOVERS = 3
  * same attempt: nothing was sent, so this is no retry and costs no budget (gRPC calls it a transparent retry, gRFC A6).
  * @throws FairleadError `NO_ENDPOINT` (rejects with it) where there is none
  */
-export function pick(resolver: Resolver, seams: Seams = {}): Layer & Describable<LayerDescription> {
-  const { clock } = world(seams)
-  const layer: Layer = (next) => (request, context) => attempt(next, request, context, resolver, clock, 0)
+export function pick(resolver: Resolver, options: PickOptions = {}): Layer & Describable<LayerDescription> {
+  const { stickyKey } = options
+  if (stickyKey !== undefined && typeof stickyKey !== 'function')
+    throw invalidOption('stickyKey', stickyKey, 'give a function of the request that returns a key')
+  const at: Where = { resolver, clock: world(options).clock, stickyKey }
+  const layer: Layer = (next) => (request, context) => attempt(next, request, context, at, 0)
   return described(layer, 'pick', { service: resolver.service })
+}
+
+// What is the same for all calls through one pick.
+interface Where {
+  readonly resolver: Resolver
+  readonly clock: Clock
+  readonly stickyKey: PickOptions['stickyKey']
 }
 
 function attempt<Req, Res, C extends CallContext>(
   next: Handler<Req, Res, C>,
   request: Req,
   context: C,
-  resolver: Resolver,
-  clock: Clock,
+  at: Where,
   failovers: number,
 ): Promise<Res> | Refusal {
   let lease: Lease | Promise<Lease>
   try {
-    lease = resolver.acquire({ avoid: context.tried, deadline: context.deadline })
+    const key = at.stickyKey?.(request, context)
+    lease = at.resolver.acquire({ key, avoid: context.tried, deadline: context.deadline })
   } catch (error) {
     return Promise.reject(error)
   }
   if (!('report' in lease))
-    return arrival(lease, context).then((taken) => withLease(taken, next, request, context, resolver, clock, failovers))
-  return withLease(lease, next, request, context, resolver, clock, failovers)
+    return arrival(lease, context).then((taken) => withLease(taken, next, request, context, at, failovers))
+  return withLease(lease, next, request, context, at, failovers)
 }
 
 function withLease<Req, Res, C extends CallContext>(
@@ -50,13 +71,12 @@ function withLease<Req, Res, C extends CallContext>(
   next: Handler<Req, Res, C>,
   request: Req,
   context: C,
-  resolver: Resolver,
-  clock: Clock,
+  at: Where,
   failovers: number,
 ): Promise<Res> | Refusal {
   context.endpoint = lease.endpoint
   context.markTried(lease.endpoint.id)
-  const began = clock.now()
+  const began = at.clock.now()
   let work: Promise<Res> | Refusal
   try {
     work = next(request, context)
@@ -70,18 +90,18 @@ function withLease<Req, Res, C extends CallContext>(
   }
   return work.then(
     (answer) => {
-      report(lease, context, { kind: 'success', latencyMs: clock.now() - began })
+      report(lease, context, { kind: 'success', latencyMs: at.clock.now() - began })
       return answer
     },
     (error: unknown) => {
-      report(lease, context, outcomeOf(error, context, clock.now() - began))
+      report(lease, context, outcomeOf(error, context, at.clock.now() - began))
       if (
         failovers < MOST_FAILOVERS &&
         unreached(error) &&
         context.aborted === undefined &&
-        resolver.untried(context.tried) > 0
+        at.resolver.untried(context.tried) > 0
       )
-        return attempt(next, request, context, resolver, clock, failovers + 1) as Promise<Res>
+        return attempt(next, request, context, at, failovers + 1) as Promise<Res>
       throw error
     },
   )

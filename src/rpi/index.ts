@@ -15,6 +15,7 @@ export { type Resilient, type ResilientOptions, type RetryChoice, resilient, typ
 export type { FetchHandler } from './server/fetch.ts'
 export type { HandlerContext, TransactionHandlerContext } from './server/handler-context.ts'
 export type { IdempotencyPlace, KeyedRequest } from './server/idempotent.ts'
+export type { Listening, ListenOptions, ListenRegister } from './server/listen.ts'
 export type { NodeListener } from './server/node.ts'
 export {
   createServerAdapter,

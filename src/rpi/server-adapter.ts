@@ -9,6 +9,7 @@ import { type FetchHandler, fetchHandler } from './server/fetch.ts'
 import type { HandlerContext, TransactionHandlerContext } from './server/handler-context.ts'
 import type { Idempotency, IdempotencyPlace, KeyedRequest } from './server/idempotent.ts'
 import { InFlight } from './server/in-flight.ts'
+import { type Listening, type ListenOptions, listen } from './server/listen.ts'
 import { type NodeListener, nodeListener } from './server/node.ts'
 import { createRouter } from './server/router.ts'
 import type { AnyHandler, Serving } from './server/serve.ts'
@@ -84,6 +85,13 @@ export interface ServerAdapter extends Closable, Describable<Description> {
   readonly service: string
   /** A listener for `http.createServer(adapter.node())`; https and http2 as well. */
   node(): NodeListener
+  /**
+   * Listens with a server of its own and, with `register`, announces it: at SIGTERM it tells that it is draining, waits until clients can have seen it, deregisters, and
+   * closes once what is in flight is answered. The adapter is closed with it.
+   * @throws FairleadError `INVALID_OPTIONS`; what the operating system says of the port; with `required` what the registrar rejects with
+   * @example const { url, leave } = await adapter.listen({ port: 8080, register: { registrar } })
+   */
+  listen(options?: ListenOptions): Promise<Listening>
   /** For servers that speak the Fetch API. Bound: it may be passed on. */
   readonly fetch: FetchHandler
   /** Requests in flight: being worked on, or still being answered. */
@@ -179,6 +187,7 @@ export function createServerAdapter<Ops extends OperationDefinitions>(
   return {
     service: contract.service,
     node: () => listener,
+    listen: (given) => listen({ service: contract.service, listener, clock, drainMs, close: end.close }, given),
     fetch: fetchHandler(serving, inFlight),
     get inFlight() {
       return inFlight.count

@@ -1,103 +1,63 @@
 import { describe, expect, it, vi } from 'vitest'
 import type { Balancer, EndpointView, Lease } from '../../src/core/contracts/balancer.ts'
-import type { Endpoint, Source, SourceUpdate } from '../../src/core/contracts/source.ts'
+import type { Source } from '../../src/core/contracts/source.ts'
 import { deadlineIn } from '../../src/core/deadline.ts'
 import { createDiscovery } from '../../src/discovery/discovery.ts'
 import { staticSource } from '../../src/discovery/static-source.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
+import { at, bad, bench, ok, toldSource } from './support.ts'
 
-const at = (id: string, more: Partial<Endpoint> = {}): Endpoint => ({
-  id,
-  addresses: [{ host: '127.0.0.1', port: 1 }],
-  ...more,
-})
-
-/** A source that says what the test says. */
-function toldSource(): Source & { tell(update: SourceUpdate): void; readonly watching: number; refreshes: number } {
-  const sinks = new Set<(update: SourceUpdate) => void>()
-  const self = {
-    name: 'told',
-    refreshes: 0,
-    watch(_service: string, sink: (update: SourceUpdate) => void) {
-      sinks.add(sink)
-      return {
-        refresh: () => void self.refreshes++,
-        close: async () => void sinks.delete(sink),
-      }
-    },
-    tell: (update: SourceUpdate) => {
-      for (const sink of sinks) sink(update)
-    },
-    get watching() {
-      return sinks.size
-    },
-  }
-  return self
-}
-
-function seeing(): { readonly factory: () => Balancer; views: readonly EndpointView[] } {
-  const self = {
-    views: [] as readonly EndpointView[],
-    factory: (): Balancer => ({
-      update: (view) => {
-        self.views = view
-      },
-      pick: ({ avoid }) => self.views.find((each) => !avoid?.has(each.endpoint.id)),
-    }),
-  }
-  return self
-}
-
-const ok = { kind: 'success', latencyMs: 5 } as const
-const bad = { kind: 'failure', latencyMs: 5 } as const
+const noEndpoint = (message: string, more: object = {}): unknown =>
+  expect.objectContaining({
+    code: 'NO_ENDPOINT',
+    effect: 'none',
+    service: 'stock',
+    message: expect.stringContaining(message),
+    ...more,
+  })
 
 describe('acquire', () => {
-  it('is synchronous once there is a snapshot, and a promise before', async () => {
-    const source = toldSource()
-    const clock = fakeClock()
-    const resolver = createDiscovery({ source, clock }).resolver('stock')
-    const first = resolver.acquire()
-    expect(first).toBeInstanceOf(Promise)
-    source.tell({ type: 'snapshot', endpoints: [at('a')] })
-    expect((await first).endpoint.id).toBe('a')
+  it('is synchronous once there is a word, and a promise before; all that wait share one watch', async () => {
+    const { source, resolver, clock } = bench()
+    const waiting = [resolver.acquire(), resolver.acquire(), resolver.acquire()]
+    for (const each of waiting) expect(each).toBeInstanceOf(Promise)
+    expect(source.watching).toBe(1)
+    source.list('a')
+    for (const each of waiting) expect((await each).endpoint.id).toBe('a')
     expect(resolver.acquire()).not.toBeInstanceOf(Promise)
     expect(clock.pending).toBe(0)
   })
 
-  it('waits for the first snapshot no longer than the deadline of the call', async () => {
-    const clock = fakeClock()
-    const source = toldSource()
-    const resolver = createDiscovery({ source, clock }).resolver('stock')
+  it('waits for the first word no longer than the deadline of the call', async () => {
+    const { source, resolver, clock } = bench()
     const failed = vi.fn()
     Promise.resolve(resolver.acquire({ deadline: deadlineIn(300, clock) })).catch(failed)
     source.tell({ type: 'error', error: new Error('registry down') })
     await clock.advance(299)
     expect(failed).not.toHaveBeenCalled()
     await clock.advance(1)
-    expect(failed.mock.calls[0]?.[0]).toMatchObject({
-      code: 'NO_ENDPOINT',
-      effect: 'none',
-      service: 'stock',
-      cause: { message: 'registry down' },
-    })
+    expect(failed.mock.calls[0]?.[0]).toEqual(noEndpoint('failed the last time'))
+    expect(failed.mock.calls[0]?.[0].cause).toMatchObject({ message: 'registry down' })
   })
 
-  it('waits no longer than startupMs without a deadline', async () => {
-    const clock = fakeClock()
-    const resolver = createDiscovery({ source: toldSource(), clock, startupMs: 700 }).resolver('stock')
+  it('waits until startupMs after the beginning; later calls fail at once, ask again, and go through with the first word', async () => {
+    const { source, resolver, clock } = bench({ startupMs: 700 })
     const failed = vi.fn()
+    await clock.advance(300)
     Promise.resolve(resolver.acquire()).catch(failed)
-    await clock.advance(700)
+    await clock.advance(399)
+    expect(failed).not.toHaveBeenCalled()
+    await clock.advance(1)
     expect(failed).toHaveBeenCalledOnce()
+    for (let n = 0; n < 5; n++) expect(() => resolver.acquire()).toThrow(noEndpoint('has not answered yet'))
+    expect(source.refreshes).toBe(1)
+    source.list('a')
+    expect((resolver.acquire() as Lease).endpoint.id).toBe('a')
+    expect(clock.pending).toBe(0)
   })
 
-  it('says NO_ENDPOINT at once for a service that the source does not know', () => {
-    const resolver = createDiscovery({ source: staticSource({}) }).resolver('nobody')
-    expect(() => resolver.acquire()).toThrow(expect.objectContaining({ code: 'NO_ENDPOINT' }))
-  })
-
-  it('outlives a watch that throws', async () => {
+  it('outlives a watch that throws', () => {
     const clock = fakeClock()
     const source: Source = {
       name: 'broken',
@@ -105,174 +65,294 @@ describe('acquire', () => {
         throw new Error('no such registry')
       },
     }
-    const resolver = createDiscovery({ source, clock }).resolver('stock')
+    const resolver = createDiscovery({ source, clock, startupMs: 1 }).resolver('stock')
     const failed = vi.fn()
     Promise.resolve(resolver.acquire()).catch(failed)
-    await clock.advance(5_000)
-    expect(failed.mock.calls[0]?.[0]).toMatchObject({ code: 'NO_ENDPOINT', cause: { message: 'no such registry' } })
+    return clock.advance(1).then(() => {
+      expect(failed.mock.calls[0]?.[0].cause).toMatchObject({ message: 'no such registry' })
+    })
+  })
+})
+
+describe('NO_ENDPOINT says why', () => {
+  it('nobody is known', () => {
+    const { source, resolver } = bench()
+    source.tell({ type: 'absent' })
+    expect(() => resolver.acquire()).toThrow(noEndpoint('no endpoint of stock: told knows none that may be called'))
+  })
+
+  it('all are down: they are never called, not even when the call has nowhere else to go', () => {
+    const { resolver } = bench({}, at('a', { state: 'down' }), at('b', { state: 'down' }))
+    expect(() => resolver.acquire()).toThrow(noEndpoint('all 2 that told knows are down'))
+    expect(resolver.untried(new Set())).toBe(0)
+  })
+
+  it('what was known is too old, with the error of the source as its cause', async () => {
+    const { source, resolver, clock } = bench({ maxStaleMs: 1_000 }, 'a')
+    source.tell({ type: 'error', error: new Error('registry down') })
+    await clock.advance(999)
+    expect((resolver.acquire() as Lease).endpoint.id).toBe('a')
+    await clock.advance(1)
+    expect(() => resolver.acquire()).toThrow(noEndpoint('maxStaleMs (1000)'))
+    expect(() => resolver.acquire()).toThrow(
+      expect.objectContaining({ cause: expect.objectContaining({ message: 'registry down' }) }),
+    )
   })
 })
 
 describe('updates', () => {
   it('keeps what it knows when the source fails, and empties it when the source says absent', () => {
-    const source = toldSource()
-    const resolver = createDiscovery({ source }).resolver('stock')
-    resolver.untried(new Set())
-    source.tell({ type: 'snapshot', endpoints: [at('a')] })
+    const { source, resolver } = bench({}, 'a')
     source.tell({ type: 'error', error: new Error('registry down') })
     expect((resolver.acquire() as Lease).endpoint.id).toBe('a')
     source.tell({ type: 'absent' })
-    expect(() => resolver.acquire()).toThrow(expect.objectContaining({ code: 'NO_ENDPOINT' }))
-    source.tell({ type: 'snapshot', endpoints: [at('b')] })
+    expect(() => resolver.acquire()).toThrow(noEndpoint('knows none'))
+    source.list('b')
     expect((resolver.acquire() as Lease).endpoint.id).toBe('b')
   })
 
-  it('keeps the figures of an endpoint over a refresh', () => {
-    const source = toldSource()
-    const balancer = seeing()
-    const resolver = createDiscovery({ source, balancer: balancer.factory }).resolver('stock')
-    resolver.refresh()
-    source.tell({ type: 'snapshot', endpoints: [at('a'), at('b')] })
-    const lease = resolver.acquire() as Lease
-    source.tell({ type: 'snapshot', endpoints: [at('b'), at('a', { zone: 'new' })] })
-    const view = balancer.views.find((each) => each.endpoint.id === 'a')
-    expect(view).toMatchObject({ inFlight: 1, endpoint: { zone: 'new' } })
-    lease.report(ok)
-    expect(view?.inFlight).toBe(0)
+  it('keeps the figures of an endpoint by its id, with another address too', () => {
+    const { source, balancer, lease, view } = bench({}, 'a', 'b')
+    const taken = lease()
+    const before = view('a')
+    source.list('b', at('a', { addresses: [{ host: '10.0.0.2', port: 81 }] }))
+    expect(view('a')).toBe(before)
+    expect(before).toMatchObject({ inFlight: 1, endpoint: { addresses: [{ host: '10.0.0.2', port: 81 }] } })
+    taken.report(ok)
+    expect(before.inFlight).toBe(0)
+    expect(balancer.ids).toEqual(['b', 'a'])
   })
 
-  it('ignores endpoints without an address and ids that come twice', () => {
-    const source = toldSource()
-    const balancer = seeing()
-    const resolver = createDiscovery({ source, balancer: balancer.factory }).resolver('stock')
-    resolver.refresh()
-    source.tell({ type: 'snapshot', endpoints: [at('a'), at('a'), at('b', { addresses: [] }), at('__proto__')] })
-    expect(balancer.views.map((each) => each.endpoint.id)).toEqual(['a', '__proto__'])
-    expect(source.refreshes).toBe(1)
+  it('keeps the figures of one that comes back within 60 s, and not later', async () => {
+    const { source, clock, call, view } = bench({}, 'a', 'b')
+    call('a', 'success', { latencyMs: 123 })
+    source.list('b')
+    await clock.advance(59_999)
+    source.list('a', 'b')
+    expect(view('a').latencyMs).toBe(123)
+    source.list('b')
+    await clock.advance(60_000)
+    source.list('a', 'b')
+    expect(view('a').latencyMs).toBe(0)
+  })
+
+  it('an ejected one that leaves and comes back is still ejected, and is given its one call when its time is over', async () => {
+    const { source, balancer, call, clock, lease } = bench({}, 'a', 'b')
+    for (let n = 0; n < 3; n++) call('a', 'failure')
+    expect(balancer.ids).toEqual(['b'])
+    source.list('b')
+    await clock.advance(5_000)
+    expect(lease().endpoint.id).toBe('b')
+    source.list('a', 'b')
+    expect(balancer.ids).toEqual(['b'])
+    expect([lease(), lease()].map((each) => each.endpoint.id)).toEqual(['a', 'b'])
+  })
+
+  it('takes ids as they are', () => {
+    const { balancer, lease } = bench({}, '__proto__')
+    expect(balancer.ids).toEqual(['__proto__'])
+    expect(lease().endpoint.id).toBe('__proto__')
   })
 })
 
 describe('figures', () => {
   it('counts leases in flight, their age and their latency, live in the view', async () => {
-    const clock = fakeClock({ now: 1_000 })
-    const balancer = seeing()
-    const resolver = createDiscovery({
-      source: staticSource({ stock: ['h:1'] }),
-      balancer: balancer.factory,
-      clock,
-    }).resolver('stock')
-    const first = resolver.acquire() as Lease
-    const [view] = balancer.views
+    const { clock, lease, view } = bench({}, 'a')
+    const first = lease()
     await clock.advance(100)
-    const second = resolver.acquire() as Lease
+    const second = lease()
     await clock.advance(50)
-    expect(view).toMatchObject({ inFlight: 2, oldestInFlightMs: 150, latencyMs: 0 })
+    expect(view('a')).toMatchObject({
+      inFlight: 2,
+      oldestInFlightMs: 150,
+      oldestSince: 1_000,
+      latencyMs: 0,
+      pickedAt: 1_100,
+    })
     first.report({ kind: 'success', latencyMs: 150 })
-    expect(view).toMatchObject({ inFlight: 1, oldestInFlightMs: 50, latencyMs: 150 })
+    expect(view('a')).toMatchObject({ inFlight: 1, oldestInFlightMs: 50, latencyMs: 150 })
     second.report({ kind: 'success', latencyMs: 50 })
-    expect(view?.inFlight).toBe(0)
-    expect(view?.oldestInFlightMs).toBe(0)
-    expect(view?.latencyMs).toBeLessThan(150)
+    expect(view('a')).toMatchObject({ inFlight: 0, oldestInFlightMs: 0, oldestSince: 0 })
+  })
+
+  it('a slower answer counts at once, quicker ones bit by bit: two thirds of the way in 10 s, however many they are', async () => {
+    const { clock, call, view } = bench({}, 'a')
+    call('a', 'success', { latencyMs: 100 })
+    call('a', 'success', { latencyMs: 2_000 })
+    expect(view('a').latencyMs).toBe(2_000)
+    for (let n = 0; n < 100; n++) {
+      await clock.advance(100)
+      call('a', 'success', { latencyMs: 100 })
+    }
+    expect(view('a').latencyMs).toBeCloseTo(100 + 1_900 / Math.E, 6)
   })
 
   it('takes a report once', () => {
-    const balancer = seeing()
-    const resolver = createDiscovery({ source: staticSource({ stock: ['h:1'] }), balancer: balancer.factory }).resolver(
-      'stock',
-    )
-    const lease = resolver.acquire() as Lease
-    lease.report(ok)
-    lease.report(bad)
-    lease.report(ok)
-    expect(balancer.views[0]?.inFlight).toBe(0)
+    const { lease, view } = bench({}, 'a')
+    const taken = lease()
+    taken.report(ok)
+    taken.report(bad)
+    taken.report(ok)
+    expect(view('a')).toMatchObject({ inFlight: 0, suspect: false })
   })
 
-  it('takes a quick failure for no sign of speed', () => {
-    const balancer = seeing()
-    const clock = fakeClock({ now: 1 })
-    const resolver = createDiscovery({
-      source: staticSource({ stock: ['h:1'] }),
-      balancer: balancer.factory,
-      clock,
-    }).resolver('stock')
-    ;(resolver.acquire() as Lease).report({ kind: 'success', latencyMs: 100 })
-    ;(resolver.acquire() as Lease).report({ kind: 'not-sent', latencyMs: 1 })
-    expect(balancer.views[0]?.latencyMs).toBe(100)
+  it.each(['failure', 'not-sent', 'overload', 'cancelled'] as const)(
+    'takes a quick %s for no sign of speed',
+    (kind) => {
+      const { call, view } = bench({}, 'a')
+      call('a', 'success', { latencyMs: 100 })
+      call('a', kind, { latencyMs: 1 })
+      expect(view('a').latencyMs).toBe(100)
+    },
+  )
+
+  it('a call that was given up says how long the answer took at least', () => {
+    const { call, view } = bench({}, 'a')
+    call('a', 'success', { latencyMs: 100 })
+    call('a', 'cancelled', { latencyMs: 700 })
+    expect(view('a')).toMatchObject({ latencyMs: 700, suspect: false })
+  })
+
+  it('is not spoilt by a latency that is no number', () => {
+    const { call, view } = bench({}, 'a')
+    for (const latencyMs of [Number.NaN, -1, Infinity]) {
+      call('a', 'success', { latencyMs })
+      call('a', 'cancelled', { latencyMs })
+    }
+    expect(view('a').latencyMs).toBe(0)
+  })
+})
+
+describe('suspect', () => {
+  it('after a bad outcome, until a success', () => {
+    const { call, view } = bench({ ejection: false }, 'a')
+    for (const kind of ['failure', 'not-sent', 'overload'] as const) {
+      call('a', kind)
+      expect(view('a').suspect).toBe(true)
+      call('a', 'cancelled')
+      expect(view('a').suspect).toBe(true)
+      call('a')
+      expect(view('a').suspect).toBe(false)
+    }
+  })
+
+  it('or for 2, 4, 8, 10 s as it goes on', async () => {
+    const { clock, call, view } = bench({ ejection: false }, 'a')
+    for (const ms of [2_000, 4_000, 8_000, 10_000, 10_000]) {
+      call('a', 'failure')
+      await clock.advance(ms - 1)
+      expect(view('a').suspect).toBe(true)
+      await clock.advance(1)
+      expect(view('a').suspect).toBe(false)
+    }
+  })
+
+  it('for as long as it asked for (Retry-After), whatever goes well meanwhile, but no longer than a minute', async () => {
+    const { clock, call, view } = bench({}, 'a')
+    call('a', 'overload', { retryAfterMs: 20_000 })
+    call('a')
+    await clock.advance(19_999)
+    expect(view('a').suspect).toBe(true)
+    await clock.advance(1)
+    expect(view('a').suspect).toBe(false)
+    call('a', 'overload', { retryAfterMs: 86_400_000 })
+    await clock.advance(60_000)
+    expect(view('a').suspect).toBe(false)
   })
 })
 
 describe('untried', () => {
   it('counts ready endpoints that the call has not tried', () => {
-    const source = staticSource({
-      stock: [at('a'), at('b'), at('c', { state: 'starting' }), at('d', { state: 'draining' })],
-    })
-    const resolver = createDiscovery({ source }).resolver('stock')
+    const { resolver } = bench({}, 'a', 'b', at('c', { state: 'starting' }), at('d', { state: 'draining' }))
     expect(resolver.untried(new Set())).toBe(2)
     expect(resolver.untried(new Set(['a']))).toBe(1)
-    expect(resolver.untried(new Set(['a', 'b']))).toBe(0)
+    expect(resolver.untried(new Set(['a', 'b', 'c', 'who']))).toBe(0)
   })
 
-  it('does not count an endpoint that fails all the time, even one that only answers "too much"', () => {
-    const balancer = seeing()
-    const resolver = createDiscovery({
-      source: staticSource({ stock: [at('a'), at('b')] }),
-      balancer: balancer.factory,
-    }).resolver('stock')
-    for (let n = 0; n < 3; n++) (resolver.acquire() as Lease).report({ kind: 'overload', latencyMs: 1 })
-    expect(balancer.views[0]?.ejected).toBe(false)
+  it('does not count one that is ejected', () => {
+    const { resolver, call } = bench({}, 'a', 'b', 'c')
+    for (let n = 0; n < 3; n++) call('a', 'failure')
+    expect(resolver.untried(new Set())).toBe(2)
+    expect(resolver.untried(new Set(['a', 'b']))).toBe(1)
+  })
+
+  it('does not count one that failed just now, nor one that fails all the time, even if it only answers "too much"', async () => {
+    const { resolver, call, clock, source } = bench({}, 'a', 'b')
+    call('a', 'overload')
+    expect(resolver.untried(new Set())).toBe(1)
+    expect(resolver.untried(new Set(['a']))).toBe(1)
     expect(resolver.untried(new Set(['b']))).toBe(0)
-    ;(resolver.acquire() as Lease).report(ok)
+    await clock.advance(2_000)
+    expect(resolver.untried(new Set(['b']))).toBe(1)
+    for (let n = 0; n < 2; n++) call('a', 'overload')
+    await clock.advance(60_000)
+    expect(resolver.untried(new Set(['b']))).toBe(0)
+    source.list('b')
+    expect(resolver.untried(new Set())).toBe(1)
+    source.list('a', 'b')
+    expect(resolver.untried(new Set())).toBe(1)
+    call('a')
     expect(resolver.untried(new Set(['b']))).toBe(1)
   })
 })
 
-describe('ejection', () => {
-  const failing = (
-    resolver: { acquire(context?: { avoid?: ReadonlySet<string> }): unknown },
-    avoid: readonly string[],
-    times: number,
-  ): void => {
-    for (let n = 0; n < times; n++) (resolver.acquire({ avoid: new Set(avoid) }) as Lease).report(bad)
-  }
-
-  it('leaves an endpoint out after three failures in a row, longer each time, and takes it back', async () => {
-    const clock = fakeClock()
-    const balancer = seeing()
-    const resolver = createDiscovery({
-      source: staticSource({ stock: [at('a'), at('b')] }),
-      balancer: balancer.factory,
-      clock,
-    }).resolver('stock')
-    failing(resolver, ['b'], 2)
-    expect(balancer.views[0]?.ejected).toBe(false)
-    failing(resolver, ['b'], 1)
-    expect(balancer.views[0]?.ejected).toBe(true)
-    expect(resolver.untried(new Set())).toBe(1)
-    await clock.advance(5_000)
-    expect(balancer.views[0]?.ejected).toBe(false)
-    failing(resolver, ['b'], 1)
-    expect(balancer.views[0]?.ejected).toBe(true)
-    await clock.advance(5_000)
-    expect(balancer.views[0]?.ejected).toBe(true)
-    await clock.advance(5_000)
-    expect(balancer.views[0]?.ejected).toBe(false)
-    ;(resolver.acquire({ avoid: new Set(['b']) }) as Lease).report(ok)
-    failing(resolver, ['b'], 2)
-    expect(balancer.views[0]?.ejected).toBe(false)
+describe('refresh', () => {
+  it('is asked for when a call could not be sent, once a second at most', async () => {
+    const { source, call, clock } = bench({ ejection: false }, 'a')
+    for (const kind of ['failure', 'overload', 'cancelled', 'success'] as const) call('a', kind)
+    expect(source.refreshes).toBe(0)
+    for (let n = 0; n < 5; n++) call('a', 'not-sent')
+    expect(source.refreshes).toBe(1)
+    await clock.advance(999)
+    call('a', 'not-sent')
+    expect(source.refreshes).toBe(1)
+    await clock.advance(1)
+    call('a', 'not-sent')
+    expect(source.refreshes).toBe(2)
   })
 
-  it('never leaves out more than half, nor the only one', () => {
-    const balancer = seeing()
-    const discovery = createDiscovery({
-      source: staticSource({ one: [at('a')], two: [at('a'), at('b')] }),
-      balancer: balancer.factory,
+  it('is asked for when an endpoint is ejected', () => {
+    const { source, call } = bench({}, 'a', 'b')
+    for (let n = 0; n < 2; n++) call('a', 'failure')
+    expect(source.refreshes).toBe(0)
+    call('a', 'failure')
+    expect(source.refreshes).toBe(1)
+  })
+
+  it('by hand goes to the source', () => {
+    const { source, resolver } = bench({}, 'a')
+    resolver.refresh()
+    resolver.refresh()
+    expect(source.refreshes).toBe(2)
+  })
+})
+
+describe('a balancer of somebody else', () => {
+  const withBalancer = (pick: (views: readonly EndpointView[]) => EndpointView | undefined) => {
+    let all: EndpointView[] = []
+    const factory = (): Balancer => ({
+      update: (view) => {
+        all = [...new Set([...all, ...view])]
+      },
+      pick: () => pick(all),
     })
-    failing(discovery.resolver('one'), [], 10)
-    expect(balancer.views.filter((each) => each.ejected)).toHaveLength(0)
-    const two = discovery.resolver('two')
-    failing(two, ['b'], 10)
-    failing(two, ['a'], 10)
-    expect(balancer.views.filter((each) => each.ejected)).toHaveLength(1)
+    return bench({ balancer: factory }, 'a', 'b')
+  }
+
+  it('that gives one which is gone is not followed', () => {
+    const { source, lease } = withBalancer((all) => all.find((each) => each.endpoint.id === 'a'))
+    expect(lease().endpoint.id).toBe('a')
+    source.list('b')
+    expect(lease().endpoint.id).toBe('b')
+  })
+
+  it('that gives one of another service, or none of ours, is not followed', () => {
+    const other = bench({}, 'x')
+    const { lease } = withBalancer(() => other.view('x'))
+    expect(['a', 'b']).toContain(lease().endpoint.id)
+    const copied = withBalancer((all) => ({ ...(all[0] as EndpointView) }))
+    expect(['a', 'b']).toContain(copied.lease().endpoint.id)
+    expect(other.view('x').inFlight).toBe(0)
   })
 })
 
@@ -289,25 +369,33 @@ describe('more names than anybody has', () => {
     }
     const discovery = createDiscovery({ source: counted, maxServices: 100, random: seededRandom(1) })
     const kept = discovery.resolver('stock')
+    const gone = vi.fn()
+    kept.onRemoved?.(gone)
     const lease = kept.acquire() as Lease
-    for (let n = 0; n < 50_000; n++) discovery.resolver(`service-${n}`).untried(new Set())
+    for (let n = 0; n < 20_000; n++) discovery.resolver(`service-${n}`).untried(new Set())
     await Promise.resolve()
     expect(open).toBeLessThanOrEqual(100)
+    expect(gone).not.toHaveBeenCalled()
     lease.report(ok)
+    expect(gone).toHaveBeenCalledOnce()
     expect((kept.acquire() as Lease).endpoint.id).toBe('a')
+    await discovery.close()
+    expect(open).toBe(0)
   }, 30_000)
 })
 
 describe('close', () => {
   it('ends watches and waiters, and refuses afterwards', async () => {
     const source = toldSource()
-    const discovery = createDiscovery({ source, clock: fakeClock() })
+    const clock = fakeClock()
+    const discovery = createDiscovery({ source, clock })
     const resolver = discovery.resolver('stock')
     const waiting = resolver.acquire()
     const closed = discovery.close()
     await expect(waiting).rejects.toMatchObject({ code: 'SHUTDOWN' })
     await closed
     expect(source.watching).toBe(0)
+    expect(clock.pending).toBe(0)
     expect(() => resolver.acquire()).toThrow(expect.objectContaining({ code: 'SHUTDOWN' }))
     expect(() => discovery.resolver('stock')).toThrow(expect.objectContaining({ code: 'SHUTDOWN' }))
   })
@@ -316,22 +404,27 @@ describe('close', () => {
     const discovery = createDiscovery({ source: staticSource({ stock: ['h:1'] }) })
     const one = discovery.resolver('stock')
     const other = discovery.resolver('stock')
+    const told = vi.fn()
+    const otherTold = vi.fn()
+    ;(one.acquire() as Lease).report(ok)
+    one.onRemoved?.(told)
+    other.onRemoved?.(otherTold)
     await one.close()
     expect(() => one.acquire()).toThrow(expect.objectContaining({ code: 'SHUTDOWN' }))
-    expect((other.acquire() as Lease).endpoint.id).toBe('h:1')
+    const lease = other.acquire() as Lease
+    expect(lease.endpoint.id).toBe('h:1')
+    lease.report(ok)
+    await discovery.close()
+    expect(otherTold).toHaveBeenCalledOnce()
+    expect(told).not.toHaveBeenCalled()
   })
-})
 
-describe('options', () => {
-  it.each([
-    [{ source: undefined }, 'source'],
-    [{ source: staticSource({}), balancer: 'fastest' }, 'balancer'],
-    [{ source: staticSource({}), startupMs: Number.NaN }, 'startupMs'],
-    [{ source: staticSource({}), maxServices: 0 }, 'maxServices'],
-    [{ source: staticSource({}), sauce: 1 }, 'sauce'],
-  ])('names the one that makes no sense: %#', (options, name) => {
-    expect(() => createDiscovery(options as never)).toThrow(
-      expect.objectContaining({ code: 'INVALID_OPTIONS', message: expect.stringContaining(name) }),
-    )
+  it('nothing that is reported afterwards does any harm', async () => {
+    const { discovery, lease, events, clock } = bench({}, 'a', 'b')
+    const leases = Array.from({ length: 12 }, () => lease())
+    await discovery.close()
+    for (const each of leases) each.report({ kind: 'not-sent', latencyMs: 1 })
+    expect(events.filter((each) => each.type === 'endpoint-ejected')).toEqual([])
+    expect(clock.pending).toBe(0)
   })
 })

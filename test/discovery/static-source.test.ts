@@ -22,6 +22,50 @@ describe('staticSource', () => {
     },
   )
 
+  it.each([
+    ['no id', { addresses: [{ host: 'a', port: 1 }] }],
+    ['no address', { id: 'a', addresses: [] }],
+    ['port 0', { id: 'a', addresses: [{ host: 'a', port: 0 }] }],
+    [
+      'one bad address of two',
+      {
+        id: 'a',
+        addresses: [
+          { host: 'a', port: 1 },
+          { host: 'a b', port: 1 },
+        ],
+      },
+    ],
+    ['a negative weight', { id: 'a', addresses: [{ host: 'a', port: 1 }], weight: -1 }],
+    ['a state that is none', { id: 'a', addresses: [{ host: 'a', port: 1 }], state: 'UP' }],
+    ['null', null],
+  ])('refuses an endpoint with %s', (_what, endpoint) => {
+    expect(() => staticSource({ stock: [endpoint as never] })).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTIONS' }),
+    )
+  })
+
+  it('takes the same twice as one, and refuses two of one id', () => {
+    const sink = vi.fn()
+    staticSource({ stock: ['h:1', 'h:1'] }).watch('stock', sink)
+    expect(sink.mock.calls[0]?.[0].endpoints).toHaveLength(1)
+    const other = { id: 'h:1', addresses: [{ host: 'x', port: 1 }] }
+    expect(() => staticSource({ stock: ['h:1', other] })).toThrow(expect.objectContaining({ code: 'INVALID_OPTIONS' }))
+  })
+
+  it('goes on when a watcher throws, and tells nothing after close', async () => {
+    const source = staticSource({ stock: ['h:1'] })
+    source.watch('stock', () => {
+      throw new Error('mine')
+    })
+    const sink = vi.fn()
+    const watch = source.watch('stock', sink)
+    source.set('stock', ['h:2'])
+    await watch.close()
+    watch.refresh()
+    expect(sink).toHaveBeenCalledTimes(2)
+  })
+
   it('refuses what is no list', () => {
     const given = '10.0.0.1:80' as never
     const refusal = expect.objectContaining({

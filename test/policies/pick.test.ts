@@ -256,3 +256,37 @@ describe('before the first word of discovery', () => {
     await expect(work).rejects.toMatchObject({ code: 'NO_ENDPOINT' })
   })
 })
+
+describe('sticky key', () => {
+  it('is asked of each call and given to the resolver; none by default', async () => {
+    const keys: unknown[] = []
+    const resolver = resolverOf('a')
+    const acquire = resolver.acquire.bind(resolver)
+    resolver.acquire = (context) => {
+      keys.push(context?.key)
+      return acquire(context)
+    }
+    const stickyKey = (request: unknown): string | undefined => (request as { readonly customer?: string }).customer
+    const handler = async (): Promise<number> => 1
+    for (const request of [{ customer: 'c-1' }, {}])
+      await pick(resolver, { stickyKey })(handler)(request, start().context)
+    await pick(resolver)(handler)({ customer: 'c-1' }, start().context)
+    expect(keys).toEqual(['c-1', undefined, undefined])
+  })
+
+  it('that cannot be told rejects the call, and nothing is taken', async () => {
+    const resolver = resolverOf('a')
+    const stickyKey = (): never => {
+      throw new Error('no customer')
+    }
+    const call = Promise.resolve(pick(resolver, { stickyKey })(async () => 1)(undefined, start().context))
+    await expect(call).rejects.toThrow('no customer')
+    expect(resolver.taken).toEqual([])
+  })
+
+  it('has to be a function', () => {
+    expect(() => pick(resolverOf('a'), { stickyKey: 'customer' as never })).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTIONS', message: expect.stringContaining('stickyKey') }),
+    )
+  })
+})

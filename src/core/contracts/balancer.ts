@@ -9,8 +9,11 @@ export interface Balancer {
    * changes. Views are the same objects as long as an endpoint is known, so state kept for one (by object) survives.
    */
   update(view: readonly EndpointView[]): void
-  /** Synchronous. `avoid`: ids already tried by this call. Undefined when all are to be avoided: the resolver then looks further. */
-  pick(context: PickContext): EndpointView | undefined
+  /**
+   * Synchronous. `avoid`: ids already tried by this call. Undefined when all are to be avoided: the resolver then looks further.
+   * `now`: the instant of the pick on the injected clock, so that the clock is read once a call; without it a balancer reads by itself.
+   */
+  pick(context: PickContext, now?: number): EndpointView | undefined
 }
 
 /** What a pick may go by. */

@@ -1,21 +1,20 @@
 // Any endpoint, by chance.
-import type { Random } from '../../core/clock.ts'
-import type { Balancer } from '../../core/contracts/balancer.ts'
-import { firstUsable, NOTHING, rank } from './rank.ts'
+import type { EndpointView } from '../../core/contracts/balancer.ts'
+import { draw } from './drawing.ts'
+import type { BalancerFactory } from './factory.ts'
 
 /**
- * Any endpoint, each as likely as the other. Leaves out those that the call has tried, prefers ready to starting,
- * never takes draining or down.
+ * Any endpoint, each as likely as the other, whatever its weight. Looks at no figure.
+ * The most loaded of n has about ln n / ln ln n times its share: a turn (`roundRobin`) is more even, two choices (`p2c`) much more so.
  */
-export function random(options: { readonly random: Random }): Balancer {
-  let ranks = NOTHING
-  return {
-    update(view) {
-      ranks = rank(view)
-    },
-    pick(context) {
-      const size = ranks.ready.length === 0 ? ranks.starting.length : ranks.ready.length
-      return firstUsable(ranks, Math.floor(options.random() * size), context.avoid)
-    },
+export function random(): BalancerFactory {
+  return ({ random: chance }) => {
+    let view: readonly EndpointView[] = []
+    return {
+      update(now) {
+        view = now
+      },
+      pick: ({ avoid }) => draw(view, chance, avoid),
+    }
   }
 }

@@ -1,23 +1,30 @@
 // Each endpoint in turn.
-import type { Random } from '../../core/clock.ts'
-import type { Balancer } from '../../core/contracts/balancer.ts'
-import { firstUsable, NOTHING, rank } from './rank.ts'
+import type { EndpointView } from '../../core/contracts/balancer.ts'
+import type { BalancerFactory } from './factory.ts'
 
 /**
- * Each endpoint in turn, beginning anywhere, so that many clients that start together do not all begin with the same one.
- * Leaves out those that the call has tried, prefers ready to starting, never takes draining or down.
+ * Each endpoint in turn, whatever its weight, beginning anywhere, so that many clients
+ * that start together do not all begin with the same one. Looks at no figure: a slow or failing endpoint keeps its full share
+ * until it is ejected.
  */
-export function roundRobin(options: { readonly random: Random }): Balancer {
-  let ranks = NOTHING
-  let turn = Math.floor(options.random() * 1_000_003)
-  return {
-    update(view) {
-      ranks = rank(view)
-    },
-    pick(context) {
-      // Kept a small integer: the ring is walked modulo its length anyway.
-      turn = turn >= 0x3fff_ffff ? 0 : turn + 1
-      return firstUsable(ranks, turn, context.avoid)
-    },
+export function roundRobin(): BalancerFactory {
+  return ({ random }) => {
+    let view: readonly EndpointView[] = []
+    let turn = -1
+    return {
+      update(now) {
+        if (turn < 0 && now.length > 0) turn = Math.floor(random() * now.length)
+        view = now
+      },
+      pick({ avoid }) {
+        const { length } = view
+        for (let left = length; left > 0; left--) {
+          if (++turn >= length) turn = 0
+          const one = view[turn] as EndpointView
+          if (!avoid?.has(one.endpoint.id)) return one
+        }
+        return undefined
+      },
+    }
   }
 }
