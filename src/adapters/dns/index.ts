@@ -1,2 +1,3 @@
 // The subpath `fairlead/dns`.
-export {}
+export type { DnsAddress, DnsLookup, DnsResolver, DnsService, DnsSourceOptions } from './options.ts'
+export { dnsSource } from './source.ts'

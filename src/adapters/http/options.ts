@@ -38,11 +38,14 @@ export type HttpTarget =
       /** `http:` or `https:`; a path in it is put before the path of each operation. */
       readonly baseUrl: string | URL
       readonly discovery?: undefined
+      readonly stickyKey?: undefined
     }
   | {
       /** What `createDiscovery` gives. */
       readonly discovery: ResolverSource
       readonly baseUrl?: undefined
+      /** Calls with the same key go to the same endpoint, where the balancer is one that sticks. Asked with the input of each call; undefined: it may go anywhere. */
+      readonly stickyKey?: ((input: any, context: CallContext) => string | undefined) | undefined
     }
 
 /** Options of `httpTransport` besides its target. */
@@ -82,6 +85,7 @@ export interface HttpSettings {
   readonly base: URL | undefined
   readonly basePath: string
   readonly discovery: ResolverSource | undefined
+  readonly stickyKey: ((input: any, context: CallContext) => string | undefined) | undefined
   readonly headers: HttpHeaders | undefined
   /** Undefined for none. */
   readonly deadlineHeader: string | undefined
@@ -99,6 +103,7 @@ export interface HttpSettings {
 const NAMES = [
   'baseUrl',
   'discovery',
+  'stickyKey',
   'basePath',
   'headers',
   'deadlineHeader',
@@ -136,6 +141,7 @@ export function httpSettings(options: HttpTransportOptions): HttpSettings {
     base,
     basePath: basePathOf(options.basePath ?? base?.pathname ?? '/'),
     discovery,
+    stickyKey: options.stickyKey,
     headers,
     deadlineHeader: deadlineHeader === 'none' ? undefined : deadlineHeader.toLowerCase(),
     maxResponseBytes: countOption('maxResponseBytes', options.maxResponseBytes, TEN_MIB),

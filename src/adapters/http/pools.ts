@@ -17,8 +17,12 @@ export interface Route {
 export interface Pools {
   /** Without an endpoint: the base URL. */
   route(endpoint: Endpoint | undefined): Route
+  /** The endpoint of this id is gone: its pool closes once what is being sent on it has ended. */
+  release(id: string): void
   /** Waits for what is being sent, then closes all connections. */
   close(): Promise<void>
+  /** Breaks off what is being sent. */
+  destroy(error?: Error | undefined): Promise<void>
 }
 
 interface Entry extends Route {
@@ -80,10 +84,20 @@ export function createPools(settings: HttpSettings): Pools {
       entry.used = true
       return entry
     },
+    release(id) {
+      const entry = entries.get(id)
+      if (entry !== undefined) forget(id, entry)
+    },
     async close() {
       housekeeping.stop()
       for (const [id, entry] of entries) forget(id, entry)
       await Promise.all(closing)
+    },
+    async destroy(error) {
+      housekeeping.stop()
+      const ends = [...entries.values()].map(({ pool }) => pool?.destroy(error))
+      entries.clear()
+      await Promise.all(ends)
     },
   }
 }
@@ -97,8 +111,12 @@ function onePool(settings: HttpSettings, origin: string): Pools {
       if (settings.dispatcher === undefined) pool = openPool(origin, settings, undefined, undefined)
       return (route = { dispatcher: settings.dispatcher ?? (pool as OwnDispatcher), origin, host: undefined })
     },
+    release() {},
     async close() {
       await pool?.close()
+    },
+    async destroy(error) {
+      await pool?.destroy(error)
     },
   }
 }

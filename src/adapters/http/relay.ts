@@ -6,6 +6,7 @@ import type { FairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
 import { classify } from '../../errors/classify.ts'
 import type { Origins } from './origins.ts'
+import { TRIED } from './tried.ts'
 import type { DispatchController, DispatchHandler, IncomingHeaders } from './undici.ts'
 import { countsAgainst, sentOnce, statusOf } from './verdicts.ts'
 
@@ -45,7 +46,8 @@ export class Relay {
 
   constructor(dispatch: Dispatch, request: object, outer: DispatchHandler, facts: RelayFacts) {
     this.#dispatch = dispatch
-    this.#request = request
+    // Whoever picks endpoints further in goes to another one with each attempt.
+    this.#request = { ...request, [TRIED]: new Set() }
     this.outer = outer
     this.facts = facts
     this.controller = this.#stableController()

@@ -62,17 +62,23 @@ class Transport implements HttpTransport {
 
   constructor(settings: HttpSettings) {
     this.#settings = settings
-    const { discovery, clock } = settings
+    const { discovery, clock, stickyKey } = settings
     this.#picking =
       discovery === undefined
         ? undefined
         : keyed<Picking>(MOST_SERVICES, (service) => {
             const resolver = discovery.resolver(service)
-            const layer = pick(resolver, { clock })
+            resolver.onRemoved?.(({ id }) => this.#pools?.release(id))
+            const layer = pick(resolver, { clock, stickyKey })
+            // A pipeline of one's own gives the operation along.
+            const bare =
+              stickyKey === undefined
+                ? layer
+                : pick(resolver, { clock, stickyKey: (call, context) => stickyKey((call as Unpicked).input, context) })
             return {
               resolver,
               layer,
-              handler: layer<Unpicked, RpiReply, CallContext>((call, context) =>
+              handler: bare<Unpicked, RpiReply, CallContext>((call, context) =>
                 this.#send(call.operation, call.input, context),
               ),
             }

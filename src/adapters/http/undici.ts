@@ -46,6 +46,7 @@ export type Connector = (options: object, callback: (error: Error | null, socket
 
 /** The exports of undici that are used. */
 export interface Undici {
+  readonly Dispatcher: new () => object
   readonly Agent: new (options: object) => OwnDispatcher
   readonly Pool: new (origin: string, options: object) => OwnDispatcher
   readonly buildConnector: (options: object) => Connector

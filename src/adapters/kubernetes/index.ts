@@ -1,2 +1,3 @@
 // The subpath `fairlead/kubernetes`.
-export {}
+export type { KubernetesSourceOptions } from './options.ts'
+export { kubernetesSource } from './source.ts'

@@ -1,27 +1,22 @@
 // How sources and registrars speak to a registry over HTTP: one server, bounded answers, exact timeouts, nothing left open.
-import type { Clock, Timer } from '../../core/clock.ts'
+import type { Clock } from '../../core/clock.ts'
+import { invalidOption } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
-import { classify } from '../../errors/classify.ts'
 import { undici } from '../http/undici.ts'
+import { openAgent, type RegistryAgent, type RegistryTls } from './agent.ts'
+import { limited, type Patience } from './patience.ts'
 import { readText } from './read-text.ts'
 
-/** How TLS is checked towards a registry. PEM texts. */
-export interface RegistryTls {
-  /** Authorities to believe, in place of Node's own list. */
-  readonly ca?: string | readonly string[] | undefined
-  readonly cert?: string | undefined
-  readonly key?: string | undefined
-  readonly servername?: string | undefined
-}
+export type { RegistryTls } from './agent.ts'
 
 /** Options of a client. */
 export interface RegistryClientOptions {
-  /** `http://host:port/path`, without what comes after the path. */
+  /** `http://host:port/path`, without what comes after the path. A user and password in it become an `authorization` header. */
   readonly baseUrl: string
   /** Asked for each request: tokens change. */
   readonly headers?: (() => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>) | undefined
   readonly tls?: RegistryTls | undefined
-  /** Until the whole answer is there, unless a request says otherwise. */
+  /** Until the whole answer is there, unless a request says otherwise. A connection is opened within it or not at all. */
   readonly timeoutMs: number
   /** Largest answer, uncompressed, in bytes. Default 64 MiB. */
   readonly maxBodyBytes?: number | undefined
@@ -57,137 +52,177 @@ export interface RegistryStream {
 
 /** Speaks to one server. */
 export interface RegistryClient {
+  /** Without user, password and a slash at the end. */
   readonly baseUrl: string
-  /** Rejects with a FairleadError when there is no answer; a status is an answer. */
+  /** Rejects with a FairleadError when there is no answer (`CANCELLED` when the signal was aborted); a status is an answer. */
   request(request: RegistryRequest): Promise<RegistryAnswer>
   /** `timeoutMs` counts until the head is there; after that `idleMs` between two pieces. */
   stream(request: RegistryRequest & { readonly idleMs: number }): Promise<RegistryStream>
-  /** Breaks off what is under way and closes all connections. */
+  /** Breaks off what is under way (`SHUTDOWN`) and closes all connections. */
   close(): Promise<void>
 }
 
 interface UndiciAnswer {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
-  readonly body: AsyncIterable<Uint8Array> & { destroy(error?: Error): void }
+  readonly body: AsyncIterable<Uint8Array> & {
+    destroy(error?: Error): void
+    on(event: 'error', listener: () => void): void
+  }
 }
 
-/** Makes a client; connects with the first request. */
+/**
+ * Makes a client; connects with the first request.
+ * @throws FairleadError INVALID_OPTIONS when the base URL is none
+ */
 export function registryClient(options: RegistryClientOptions): RegistryClient {
   return new Client(options)
 }
 
 class Client implements RegistryClient {
   readonly baseUrl: string
+  readonly #credentials: Readonly<Record<string, string>>
   readonly #options: RegistryClientOptions
-  #agent: ReturnType<typeof openAgent> | undefined
+  readonly #underWay = new Set<Patience>()
+  #agent: RegistryAgent | undefined
   #closed = false
 
   constructor(options: RegistryClientOptions) {
-    this.baseUrl = options.baseUrl.replace(/\/+$/, '')
+    const { url, credentials } = readBaseUrl(options.baseUrl)
+    this.baseUrl = url
+    this.#credentials = credentials
     this.#options = options
   }
 
   async request(request: RegistryRequest): Promise<RegistryAnswer> {
-    const { timeoutMs, maxBodyBytes = 64 * 1024 * 1024, clock } = this.#options
-    const patience = limited(clock, request.timeoutMs ?? timeoutMs, request.signal)
+    const { maxBodyBytes = 64 * 1024 * 1024 } = this.#options
+    const patience = this.#begin(request)
     try {
-      const answer = await this.#send(request, patience.signal)
+      const answer = await this.#send(request, 'gzip', patience)
       const headers = flat(answer.headers)
-      const text = await readText(answer.body, headers['content-encoding'], maxBodyBytes)
+      const text = await patience.race(readText(answer.body, headers['content-encoding'], maxBodyBytes))
       return { status: answer.statusCode, headers, text }
     } catch (error) {
-      throw this.#failure(error, patience)
+      throw patience.explain(error)
     } finally {
-      patience.end()
+      this.#end(patience)
     }
   }
 
   async stream(request: RegistryRequest & { readonly idleMs: number }): Promise<RegistryStream> {
-    const { timeoutMs, clock } = this.#options
-    const patience = limited(clock, request.timeoutMs ?? timeoutMs, request.signal)
+    const patience = this.#begin(request)
     try {
-      const answer = await this.#send(request, patience.signal)
+      const answer = await this.#send(request, 'identity', patience)
+      // Counts from here, also for a body that nobody begins to read.
+      patience.again(request.idleMs)
       return {
         status: answer.statusCode,
         headers: flat(answer.headers),
         body: this.#pieces(answer, patience, request.idleMs),
       }
     } catch (error) {
-      patience.end()
-      throw this.#failure(error, patience)
+      this.#end(patience)
+      throw patience.explain(error)
     }
   }
 
   async close(): Promise<void> {
     this.#closed = true
+    for (const patience of this.#underWay) patience.give(closedError())
     await this.#agent?.destroy()
   }
 
   async *#pieces(answer: UndiciAnswer, patience: Patience, idleMs: number): AsyncGenerator<Uint8Array> {
     try {
-      patience.again(idleMs)
       for await (const piece of answer.body) {
+        patience.pause()
         yield piece
         patience.again(idleMs)
       }
     } catch (error) {
-      throw this.#failure(error, patience)
+      throw patience.explain(error)
     } finally {
-      patience.end()
+      this.#end(patience)
       answer.body.destroy()
     }
   }
 
-  async #send(request: RegistryRequest, signal: AbortSignal): Promise<UndiciAnswer> {
-    if (this.#closed) throw createError({ code: 'SHUTDOWN', message: 'the registry client is closed', stack: false })
-    this.#agent ??= openAgent(this.#options)
-    const { request: send } = undici()
-    return (await send(`${this.baseUrl}${request.path}`, {
-      dispatcher: this.#agent,
+  #begin(request: RegistryRequest): Patience {
+    const { clock, timeoutMs } = this.#options
+    if (this.#closed) throw closedError()
+    const patience = limited(clock, this.baseUrl, request.timeoutMs ?? timeoutMs, request.signal)
+    this.#underWay.add(patience)
+    return patience
+  }
+
+  #end(patience: Patience): void {
+    patience.end()
+    this.#underWay.delete(patience)
+  }
+
+  async #send(request: RegistryRequest, encoding: 'gzip' | 'identity', patience: Patience): Promise<UndiciAnswer> {
+    const { clock, timeoutMs, tls, headers } = this.#options
+    // A user's function may hang as well.
+    const own = headers === undefined ? undefined : await patience.race(Promise.resolve().then(headers))
+    patience.signal.throwIfAborted()
+    this.#agent ??= openAgent(clock, timeoutMs, tls)
+    const sent = undici().request(`${this.baseUrl}${request.path}`, {
+      dispatcher: this.#agent.dispatcher,
       method: request.method ?? 'GET',
       headers: {
         accept: 'application/json',
-        'accept-encoding': 'gzip',
+        'accept-encoding': encoding,
         ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(await this.#options.headers?.()),
+        ...this.#credentials,
+        ...own,
         ...request.headers,
       },
       ...(request.body === undefined ? {} : { body: request.body }),
-      signal,
-    })) as UndiciAnswer
-  }
-
-  #failure(error: unknown, patience: Patience): unknown {
-    if (patience.left) return patience.signal.reason
-    if (patience.late !== undefined)
-      return createError({
-        code: 'ATTEMPT_TIMEOUT',
-        message: `${this.baseUrl} did not answer within ${patience.late} ms`,
-        stack: false,
-      })
-    return classify(error, {})
+      signal: patience.signal,
+    }) as Promise<UndiciAnswer>
+    const answer = await patience.race(sent)
+    // Broken off while nobody reads it, it would bring the process down.
+    answer.body.on('error', () => {})
+    return answer
   }
 }
 
-function openAgent(options: RegistryClientOptions): ReturnType<typeof makeAgent> {
-  return makeAgent(options)
+function closedError(): Error {
+  return createError({ code: 'SHUTDOWN', message: 'the registry client is closed', stack: false })
 }
 
-function makeAgent(options: RegistryClientOptions): {
-  destroy(): Promise<void>
-  dispatch(o: object, h: object): boolean
+function readBaseUrl(text: string): {
+  readonly url: string
+  readonly credentials: Readonly<Record<string, string>>
 } {
-  const { Agent } = undici()
-  const { ca, cert, key, servername } = options.tls ?? {}
-  const tls = {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(servername === undefined ? {} : { servername }),
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
+    throw invalidOption(
+      'url',
+      withoutCredentials(text),
+      'give http://host:port or https://host:port, with a path if there is one',
+    )
+  const { username, password } = url
+  url.username = ''
+  url.password = ''
+  const pair = `${decoded(username)}:${decoded(password)}`
+  return {
+    url: url.href.replace(/\/+$/, ''),
+    credentials: pair === ':' ? {} : { authorization: `Basic ${Buffer.from(pair).toString('base64')}` },
   }
-  // Timeouts are ours: undici's are about a second coarse.
-  return new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { ...tls, timeout: 0 } })
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+// An error is logged, and a password must not be.
+function withoutCredentials(text: unknown): unknown {
+  return typeof text === 'string' ? text.replace(/\/\/[^/]*@/, '//') : text
 }
 
 function flat(headers: UndiciAnswer['headers']): Record<string, string> {
@@ -195,59 +230,4 @@ function flat(headers: UndiciAnswer['headers']): Record<string, string> {
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) all[name.toLowerCase()] = typeof value === 'string' ? value : value.join(', ')
   return all
-}
-
-// A signal that ends by time, or with the asker's.
-interface Patience {
-  readonly signal: AbortSignal
-  /** So many milliseconds were waited in vain. */
-  readonly late: number | undefined
-  /** The asker left. */
-  readonly left: boolean
-  again(ms: number): void
-  end(): void
-}
-
-function limited(clock: Clock, firstMs: number, outer: AbortSignal | undefined): Patience {
-  const abort = new AbortController()
-  let late: number | undefined
-  let left = false
-  let timer: Timer | undefined
-  const stop = (): void => {
-    if (timer !== undefined) clock.clearTimer(timer)
-    timer = undefined
-  }
-  const arm = (ms: number): void => {
-    stop()
-    timer = clock.setTimer(
-      () => {
-        late = ms
-        abort.abort(new Error('too late'))
-      },
-      ms,
-      undefined,
-    )
-    clock.unref(timer)
-  }
-  const leave = (): void => {
-    left = true
-    abort.abort(outer?.reason)
-  }
-  if (outer?.aborted === true) leave()
-  else outer?.addEventListener('abort', leave, { once: true })
-  arm(firstMs)
-  return {
-    signal: abort.signal,
-    get late() {
-      return late
-    },
-    get left() {
-      return left
-    },
-    again: arm,
-    end() {
-      stop()
-      outer?.removeEventListener('abort', leave)
-    },
-  }
 }

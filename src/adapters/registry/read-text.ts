@@ -18,7 +18,7 @@ export async function readText(
     pieces.push(piece)
   }
   const whole = Buffer.concat(pieces)
-  return (encoding === 'gzip' || encoding === 'x-gzip' ? unpack(whole, mostBytes) : whole).toString('utf8')
+  return (/^(x-)?gzip$/i.test(encoding ?? '') ? unpack(whole, mostBytes) : whole).toString('utf8')
 }
 
 function unpack(whole: Buffer, mostBytes: number): Buffer {

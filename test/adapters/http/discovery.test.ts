@@ -26,7 +26,7 @@ beforeEach(async () => {
   one = await createFaultServer()
   other = await createFaultServer()
   source = staticSource({ stock: [endpoint(one), endpoint(other)] })
-  discovery = createDiscovery({ source, random: seededRandom(1) })
+  discovery = createDiscovery({ source, balancer: 'round-robin', debounceMs: 0, random: seededRandom(1) })
   transport = httpTransport({ discovery })
 })
 afterEach(async () => {
@@ -69,6 +69,30 @@ describe('two endpoints', () => {
     expect([one.seen.requests(), other.seen.requests()]).toEqual([10, 10])
   })
 
+  it('calls with one key go to one of them, where the balancer sticks', async () => {
+    await transport.close()
+    const sticking = createDiscovery({ source, balancer: 'consistent-hash', debounceMs: 0, random: seededRandom(1) })
+    transport = httpTransport({ discovery: sticking, stickyKey: ({ customer }: { customer?: string }) => customer })
+    const shared = standard('stock', {}, transport.pick('stock'))
+    const made = operation('GET /a', { idempotent: true })
+    const template: CallTemplate = {
+      service: 'stock',
+      operation: 'get',
+      idempotent: true,
+      deadlineMs: 5_000,
+      clock: shared.clock,
+    }
+    const pipeline = shared.pipeline({}, (input: unknown, context) => transport.invoke(made, input, context))
+    const byProxy = async (): Promise<void> => {
+      for (let n = 0; n < 10; n++) await startCall(pipeline, template, { customer: 'c1' }, undefined)
+    }
+    await byProxy()
+    expect([one.seen.requests(), other.seen.requests()].sort()).toEqual([0, 10].sort())
+    for (let n = 0; n < 10; n++) await call(transport, made, { customer: 'c1' })
+    expect([one.seen.requests(), other.seen.requests()].sort()).toEqual([0, 20].sort())
+    await sticking.close()
+  })
+
   it('one dead from the start: no call fails, not even in a burst without retries, and the circuit stays closed', async () => {
     await one.refuse()
     const stock = service({ retry: false })
@@ -81,7 +105,7 @@ describe('two endpoints', () => {
   it('one that dies on the way: no idempotent call fails, and it comes back when it is well', async () => {
     const clock = fakeClock()
     await discovery.close()
-    discovery = createDiscovery({ source, clock, random: seededRandom(1) })
+    discovery = createDiscovery({ source, balancer: 'round-robin', clock, random: seededRandom(1) })
     await transport.close()
     transport = httpTransport({ discovery })
     const stock = service()

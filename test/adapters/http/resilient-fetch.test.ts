@@ -285,7 +285,7 @@ describe('the slot', () => {
 describe('a million origins', () => {
   it('are bounded, and an open circuit is not forgotten', async () => {
     server.otherwise(fault.status(500))
-    const get = make({ retry: false, maxOrigins: 50 })
+    const get = make({ retry: false, maxOrigins: 50, circuitBreaker: { openMs: 600_000, maxOpenMs: 600_000 } })
     for (let n = 0; n < 20; n++) await get(`${server.url}/a`)
     const refused = {
       dispatch: (
