@@ -29,11 +29,11 @@ alive() {
   [ -n "$s" ] && [ "$s" != Z ] && [ "$s" != X ]
 }
 # A pid is written with its start time: the same number may belong to a stranger by now.
-remember() { printf '%s %s\n' "$2" "$(proc_started "$2")" > "$STATE/$1/pid"; }
-ours() {
-  local pid started
-  [ -r "$STATE/$1/pid" ] || return 1
-  read -r pid started < "$STATE/$1/pid" || return 1
+remember() { printf '%s %s\n' "$2" "$(proc_started "$2")" > "$STATE/$1/${3:-pid}"; } # server, pid, file
+ours() { # server, file with its pid (default: that of the server itself)
+  local pid started file=$STATE/$1/${2:-pid}
+  [ -r "$file" ] || return 1
+  read -r pid started < "$file" || return 1
   alive "$pid" && [ "$(proc_started "$pid")" = "$started" ] && echo "$pid"
 }
 stop_pid() { # pid, signal
@@ -88,11 +88,81 @@ apt_install() { # server, package...
   command -v apt-get > /dev/null ||
     { fail "$server" "not installed, and this is not a Debian system: install it by hand (Debian calls it: $*)"; return 1; }
   say "$server" "installing $*"
-  local quiet=(env DEBIAN_FRONTEND=noninteractive)
-  as_root "${quiet[@]}" apt-get install -y -qq --no-install-recommends "$@" > "$STATE/$server/install.log" 2>&1 && return 0
+  # Another one may be at it: a server that is built in the background.
+  local quiet=(env DEBIAN_FRONTEND=noninteractive) patient=(-o DPkg::Lock::Timeout=300)
+  as_root "${quiet[@]}" apt-get "${patient[@]}" install -y -qq --no-install-recommends "$@" > "$STATE/$server/install.log" 2>&1 && return 0
   as_root "${quiet[@]}" apt-get update -qq >> "$STATE/$server/install.log" 2>&1 &&
-    as_root "${quiet[@]}" apt-get install -y -qq --no-install-recommends "$@" >> "$STATE/$server/install.log" 2>&1 && return 0
+    as_root "${quiet[@]}" apt-get "${patient[@]}" install -y -qq --no-install-recommends "$@" >> "$STATE/$server/install.log" 2>&1 && return 0
   fail "$server" "could not install $* (root or passwordless sudo is needed): see $STATE/$server/install.log"
+}
+
+# --- servers that take minutes to build ------------------------------------------------------------------
+# Their scripts define <name>_built and <name>_build as well; the program is kept in $BIN, so it happens once on a machine.
+# `up --background` leaves building and starting them to a process of its own, `wait` waits for it, `down` ends it.
+#   $STATE/<server>/builder, up.log          pid of that process, and what it says
+
+is_slow() { declare -F "${1}_build" > /dev/null && ! "${1}_built"; }
+# One build of a program at a time on this machine: another checkout may be at it.
+build_slow() { # server
+  mkdir -p "$STATE/$1" "$BIN"
+  (
+    if command -v flock > /dev/null; then
+      exec 8> "$BIN/$1.lock"
+      flock 8
+    fi
+    "${1}_built" || "${1}_build"
+  )
+}
+start_later() { # server
+  mkdir -p "$STATE/$1"
+  if ! ours "$1" builder > /dev/null; then
+    setsid "$REPO/test/services/up" "$1" > "$STATE/$1/up.log" 2>&1 < /dev/null &
+    remember "$1" "$!" builder
+  fi
+  say "$1" "is built and started in the background: see $STATE/$1/up.log"
+}
+wait_later() { # server, seconds
+  local until=$((SECONDS + $2))
+  [ -e "$STATE/$1/builder" ] || return 0
+  if ours "$1" builder > /dev/null; then say "$1" 'is still being built: waiting'; fi
+  while ours "$1" builder > /dev/null; do
+    if [ "$SECONDS" -ge "$until" ]; then fail "$1" "is not built after $2 s: see $STATE/$1/up.log"; return 1; fi
+    sleep 1
+  done
+  if [ -e "$STATE/$1/address.json" ]; then return 0; fi
+  tail -n 5 "$STATE/$1/up.log" >&2
+  return 1
+}
+# Its whole group: a compiler is at work below it.
+stop_later() { # server
+  local pid
+  if pid=$(ours "$1" builder); then
+    kill -TERM -- "-$pid" 2>/dev/null || true
+    stop_pid "$pid" TERM || true
+    say "$1" 'is no longer being built'
+  fi
+  rm -f "$STATE/$1/builder"
+}
+# Programs that `go install` refuses because of their replace lines are built in a module of our own. To be run by build_slow.
+build_go() { # server, binary, package, flag of go build...; go.mod on the standard input
+  local server=$1 binary=$2 package=$3 log=$STATE/$1/install.log
+  shift 3
+  command -v go > /dev/null || apt_install "$server" golang-go ca-certificates || return 1
+  say "$server" "building $(basename "$binary"), which takes minutes: see $log"
+  BUILDING=$(mktemp -d) || return 1
+  trap 'rm -rf "$BUILDING"' EXIT
+  trap 'exit 143' TERM INT
+  cat > "$BUILDING/go.mod"
+  printf '//go:build tools\n\npackage tools\n\nimport _ "%s"\n' "$package" > "$BUILDING/tools.go"
+  # One step at a time and behind everybody else: tests run meanwhile.
+  if (
+    cd "$BUILDING" && export GOFLAGS=-modcacherw GOTMPDIR=$BUILDING &&
+      nice -n 10 go mod tidy -e && nice -n 10 go build -p 1 "$@" -o "$BUILDING/program" "$package"
+  ) > "$log" 2>&1; then
+    mv "$BUILDING/program" "$binary"
+  else
+    fail "$server" "could not build it with $(go version 2>/dev/null || echo 'go, which is missing'): see $log"
+  fi
 }
 
 # --- one server -------------------------------------------------------------------------------------------

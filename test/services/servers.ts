@@ -1,6 +1,6 @@
 // Where the real servers of test/services/up listen. Keep the folders in step with lib.sh.
 import { createHash } from 'node:crypto'
-import { readFileSync, realpathSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { connect } from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -14,10 +14,20 @@ export interface ServerAddress {
 
 const repository = realpathSync(fileURLToPath(new URL('../..', import.meta.url)))
 
-const stateFolder = (): string => {
+const home = (): string => {
   const { FAIRLEAD_HOME, XDG_CACHE_HOME } = process.env
-  const home = FAIRLEAD_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'fairlead')
-  return join(home, 'services', createHash('sha256').update(repository).digest('hex').slice(0, 12))
+  return FAIRLEAD_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'fairlead')
+}
+
+const stateFolder = (): string =>
+  join(home(), 'services', createHash('sha256').update(repository).digest('hex').slice(0, 12))
+
+/** The path of a program that a server's script has built: `<name>-v<version>`; `undefined` if it has not. */
+export const builtProgram = (name: string): string | undefined => {
+  const folder = join(home(), 'bin')
+  const found = existsSync(folder) ? readdirSync(folder).filter((file) => file.startsWith(`${name}-v`)) : []
+  const newest = found.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1)
+  return newest === undefined ? undefined : join(folder, newest)
 }
 
 /** The address that `test/services/up` wrote for a server; `undefined` if it did not start it. */
@@ -28,6 +38,9 @@ export const server = (name: string): ServerAddress | undefined => {
     return undefined
   }
 }
+
+/** Whether `test/services/up --background` has left a server to a process of its own: `test/services/wait` says when it is up. */
+export const comesLater = (name: string): boolean => existsSync(join(stateFolder(), name, 'builder'))
 
 /** Whether something answers at a server's address now. */
 export const serverAnswers = (name: string): Promise<boolean> => {
