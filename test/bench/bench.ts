@@ -1,6 +1,7 @@
 // `npm run bench -- <area> [--check] [--quick]`: measures an area beside its peers, prints tables, and as last line JSON.
 // `--check` ends with 1 where a line is missed; `--quick` is for a look, with fewer rounds.
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { benchDiscovery } from './discovery/discovery.ts'
 import type { Line } from './lines.ts'
 import { printLines } from './lines.ts'
 import { benchMessaging } from './messaging/messaging.ts'
@@ -19,6 +20,7 @@ const AREAS: Readonly<
   rpi: benchRpi,
   messaging: benchMessaging,
   outbox: benchOutbox,
+  discovery: benchDiscovery,
 }
 
 const [area = '', ...rest] = process.argv.slice(2)
@@ -28,7 +30,7 @@ const bench = AREAS[area]
 if (bench === undefined || unknown.length > 0) {
   console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=<part>]`)
   console.error(
-    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox)',
+    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick (discovery)',
   )
   process.exit(2)
 }
