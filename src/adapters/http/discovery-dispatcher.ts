@@ -16,8 +16,17 @@ export interface DiscoveryDispatcherOptions
   readonly fallback?: HttpDispatcher | undefined
 }
 
-/** A dispatcher of undici that is closed at the end. */
-export interface DiscoveryDispatcher extends OwnDispatcher {
+// biome-ignore format: a list of names
+type MethodsOfUndici =
+  | 'request' | 'stream' | 'pipeline' | 'connect' | 'upgrade' | 'on' | 'once' | 'off' | 'addListener' | 'removeListener' | 'removeAllListeners' | 'prependListener'
+  | 'prependOnceListener' | 'emit' | 'eventNames' | 'listeners' | 'rawListeners' | 'listenerCount' | 'setMaxListeners' | 'getMaxListeners'
+
+/** A dispatcher of undici that is closed at the end. Its own methods have the types of `Dispatcher` where undici asks for one, and none here: no type of undici is in ours. */
+export interface DiscoveryDispatcher extends HttpDispatcher, Readonly<Record<MethodsOfUndici, any>> {
+  /** Waits for what is being sent, then closes all connections. */
+  close(callback?: any): Promise<void>
+  /** Breaks off what is being sent. */
+  destroy(error?: any, callback?: any): Promise<void>
   /** As of every dispatcher of undici. A retry or `resilience()` that is composed around it picks anew for each attempt. */
   compose(...interceptors: readonly any[]): any
 }
@@ -74,12 +83,16 @@ export function discoveryDispatcher(
       })
     }
 
-    async close(): Promise<void> {
+    async close(callback?: unknown): Promise<void> {
       await Promise.all([pools.close(), own?.close()])
+      if (typeof callback === 'function') callback()
     }
 
-    async destroy(error?: Error): Promise<void> {
+    async destroy(given?: unknown, callback?: unknown): Promise<void> {
+      const error = given instanceof Error ? given : undefined
       await Promise.all([pools.destroy(error), own?.destroy(error)])
+      const told = typeof given === 'function' ? given : callback
+      if (typeof told === 'function') told()
     }
   }
   // What is composed is given handlers of the present form, whichever form a caller has: undici 7 itself still has both.
