@@ -1,69 +1,32 @@
-// npm run demo [-- --database postgres://...]: starts the shop for real (seven processes), breaks it one way after another, and counts at the servers
-// and in the databases what happened.
-import { type ChildProcess, spawn } from 'node:child_process'
+// npm run demo [-- --database postgres://... --registry consul=http://... --steps 1,6]: starts the shop for real (seven processes), breaks it one way
+// after another, and counts at the servers and in the databases what happened.
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createProxy, type FairleadError, httpTransport, isFailure } from 'fairlead'
 import { httpPushTransport } from 'fairlead/http-push'
 import { createPublisher } from 'fairlead/messaging'
 import { OrderEvents, Orders } from './contracts.ts'
 import { type Database, type Databases, dropDatabases, openDatabase } from './database.ts'
-import { type Ask, type Mood, paced, type Seen } from './service.ts'
+import { hostOf, platform } from './platform.ts'
+import { alive, ask, end, killAll, type Running, seen, setMood, start, sum } from './processes.ts'
+import { readRegistry } from './registry.ts'
+import { paced, type Seen } from './service.ts'
 import { bar, check, step, verdict } from './show.ts'
 
 const ledger = mkdtempSync(join(tmpdir(), 'order-flow-'))
-const { values } = parseArgs({ options: { database: { type: 'string' } } })
+const { values } = parseArgs({
+  options: { database: { type: 'string' }, registry: { type: 'string' }, steps: { type: 'string' } },
+})
+const registry = values.registry === undefined ? undefined : readRegistry(values.registry)
 const databases: Databases = {
   folder: ledger,
   postgres: values.database === undefined ? undefined : { url: values.database, prefix: `order_flow_${process.pid}` },
 }
-const children: ChildProcess[] = []
 // However it ends, also when a service does not start.
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL')
-  rmSync(ledger, { recursive: true, force: true })
-})
-
-async function start(service: string, argument: string): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', fileURLToPath(new URL(`${service}.ts`, import.meta.url)), argument],
-    {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    },
-  )
-  children.push(child)
-  const ready = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => undefined)])
-  if (ready === undefined) throw new Error(`${service} did not start`)
-  return { child, port: (ready[0] as { port: number }).port }
-}
-
-async function ask<T>(child: ChildProcess, what: Ask): Promise<T> {
-  const answer = once(child, 'message')
-  child.send(what)
-  return (await answer)[0] as T
-}
-
-const alive = (all: readonly ChildProcess[]): ChildProcess[] =>
-  all.filter((child) => child.exitCode === null && child.signalCode === null)
-const setMood = async (all: readonly ChildProcess[], mood: Mood): Promise<void> =>
-  void (await Promise.all(alive(all).map((child) => ask(child, { mood }))))
-
-/** What all instances of a service saw together since it was last asked. */
-async function seen(all: readonly ChildProcess[]): Promise<Seen> {
-  const each = await Promise.all(alive(all).map((child) => ask<Seen>(child, { seen: 'and forget' })))
-  return {
-    ...each.at(-1),
-    requests: sum(each.map((one) => one.requests)),
-    peak: sum(each.map((one) => one.peak)),
-    released: sum(each.map((one) => one['released'] ?? 0)),
-  }
-}
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0)
+process.on('exit', () => rmSync(ledger, { recursive: true, force: true }))
 
 type Outcome = { readonly ms: number; readonly ok: boolean; readonly error?: FairleadError }
 
@@ -107,26 +70,30 @@ const SLACK_MS = paced(750)
 console.log(
   'Starting the shop: an order service, two inventories, two payments, a warehouse, a notification service ...',
 )
-const [inventoryA, inventoryB, paymentA, paymentB, firstWarehouse, notification] = await Promise.all([
-  start('inventory', ledger),
-  start('inventory', ledger),
-  start('payment', ledger),
-  start('payment', ledger),
-  start('warehouse', JSON.stringify({ databases })),
-  start('notification', JSON.stringify({ databases })),
+const at = ({ host, port }: Running): string => `${host}:${port}`
+async function two(service: string): Promise<readonly [Running, Running]> {
+  const first = await start(service, { ledger, registry, host: hostOf(registry, 0) })
+  // Behind a name of DNS all have the same port.
+  const port = registry?.kind === 'dns' ? first.port : undefined
+  const second = await start(service, { ledger, registry, host: hostOf(registry, 1), port })
+  for (const instance of [first, second]) await platform(registry, service, at(instance), 'there')
+  return [first, second]
+}
+const [[inventoryA, inventoryB], [paymentA, paymentB], firstWarehouse, notification] = await Promise.all([
+  two('inventory'),
+  two('payment'),
+  start('warehouse', { databases }),
+  start('notification', { databases }),
 ])
 let warehouse = firstWarehouse
-const at = ({ port }: { port: number }): string => `127.0.0.1:${port}`
-const orderService = (port?: number): Promise<{ child: ChildProcess; port: number }> =>
-  start(
-    'order',
-    JSON.stringify({
-      instances: { inventory: [at(inventoryA), at(inventoryB)], payment: [at(paymentA), at(paymentB)] },
-      subscribers: { warehouse: `http://${at(warehouse)}`, notification: `http://${at(notification)}` },
-      databases,
-      port,
-    }),
-  )
+const orderService = (port?: number): Promise<Running> =>
+  start('order', {
+    registry,
+    instances: { inventory: [at(inventoryA), at(inventoryB)], payment: [at(paymentA), at(paymentB)] },
+    subscribers: { warehouse: `http://${at(warehouse)}`, notification: `http://${at(notification)}` },
+    databases,
+    port,
+  })
 let order = await orderService()
 const [shipped, mailed, ordered] = await Promise.all([
   openDatabase(databases, 'warehouse'),
@@ -148,6 +115,16 @@ const shop = createProxy(Orders, {
 const calm = async (): Promise<void> => {
   await Promise.all([setMood([...inventories, ...payments], {}), setMood([order.child], { reset: true })])
   await Promise.all([seen(inventories), seen(payments)])
+}
+
+/** Waits until the order service has heard of all instances; Eureka takes its time. */
+async function found(): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const { inventories: one, payments: other } = await ask<Seen>(order.child, { seen: 'and keep' })
+    if (one === 2 && other === 2) return console.log(`Found in ${values.registry}: two inventories, two payments.`)
+    if (tries === 1_200) throw new Error(`not found in ${values.registry}: ${one} inventories, ${other} payments`)
+    await pause(100)
+  }
 }
 
 async function allWell(): Promise<void> {
@@ -250,6 +227,8 @@ async function killed(): Promise<void> {
   const outcomes = await orders(200, 8, (done) => {
     if (done === 60) paymentA.child.kill('SIGKILL')
   })
+  // In the end the platform sees it as well; nobody has waited for that.
+  await platform(registry, 'payment', at(paymentA), 'gone')
   const taken = ((await seen(payments))['taken'] ?? 0) - before
   check(`${accepted(outcomes)} of 200 accepted, ${codes(outcomes)}`, accepted(outcomes) === 200)
   check(`the money of ${taken} orders was taken, each once`, taken === 200)
@@ -342,7 +321,7 @@ async function warehouseKilled(): Promise<void> {
     `${accepted(outcomes)} of 10 accepted; the warehouse died, ${(await known()) - meanwhile} not shipped`,
     accepted(outcomes) === 10 && meanwhile < (await known()),
   )
-  warehouse = await start('warehouse', JSON.stringify({ databases, port: warehouse.port }))
+  warehouse = await start('warehouse', { databases, port: warehouse.port })
   const shipments = await until(shipped, 'shipment', await known())
   check(`it is back: ${times(shipments)} of ${await known()} shipped, each once`, await everyOrderOnce(shipments))
 }
@@ -396,26 +375,33 @@ async function duplicates(): Promise<void> {
   )
 }
 
+const steps = [
+  allWell,
+  slowPayment,
+  failingPayment,
+  refusedPayment,
+  staleStock,
+  killed,
+  burst,
+  caughtUp,
+  notificationDown,
+  warehouseKilled,
+  orderKilled,
+  duplicates,
+]
+const wanted = values.steps?.split(',').map(Number) ?? steps.map((_, index) => index + 1)
+
 try {
-  for (const one of [
-    allWell,
-    slowPayment,
-    failingPayment,
-    refusedPayment,
-    staleStock,
-    killed,
-    burst,
-    caughtUp,
-    notificationDown,
-    warehouseKilled,
-    orderKilled,
-    duplicates,
-  ]) {
+  if (registry !== undefined) await found()
+  for (const number of wanted) {
     await calm()
-    await one()
+    await steps[number - 1]?.()
   }
 } finally {
-  for (const child of children) child.kill('SIGKILL')
+  if (registry !== undefined) await end(alive([...inventories, ...payments]))
+  killAll()
+  for (const one of [inventoryA, inventoryB]) await platform(registry, 'inventory', at(one), 'gone')
+  for (const one of [paymentA, paymentB]) await platform(registry, 'payment', at(one), 'gone')
   await transport.close()
   await Promise.all([shipped.close(), mailed.close(), ordered.close()])
   await dropDatabases(databases)

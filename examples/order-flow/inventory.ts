@@ -3,9 +3,11 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServerAdapter } from 'fairlead'
 import { Inventory } from './contracts.ts'
+import { announceInstance } from './registry.ts'
 import { runService } from './service.ts'
 
-const ledger = join(process.argv[2] as string, 'reservations')
+const { ledger: folder, registry, host, port } = JSON.parse(process.argv[2] as string)
+const ledger = join(folder, 'reservations')
 mkdirSync(ledger, { recursive: true })
 let released = 0
 
@@ -22,4 +24,9 @@ const adapter = createServerAdapter(Inventory, {
     return {}
   },
 })
-await runService(adapter.node(), { seen: () => ({ released, reserved: readdirSync(ledger).length }) })
+await runService(adapter.node(), {
+  host,
+  port,
+  announce: (...at) => announceInstance(registry, 'inventory', ...at),
+  seen: () => ({ released, reserved: readdirSync(ledger).length }),
+})

@@ -10,15 +10,21 @@ import {
   isFailure,
   lastGood,
 } from 'fairlead'
-import { staticSource } from 'fairlead/discovery'
 import { httpPushTransport } from 'fairlead/http-push'
 import { circuitBreaker } from 'fairlead/policies'
 import { Inventory, OrderEvents, Orders, Payment } from './contracts.ts'
 import { openDatabase } from './database.ts'
+import { sourceOf } from './registry.ts'
 import { paced, runService } from './service.ts'
 
-const { instances, subscribers, databases, port } = JSON.parse(process.argv[2] as string)
-const discovery = createDiscovery({ source: staticSource(instances) })
+const { registry, instances, subscribers, databases, port } = JSON.parse(process.argv[2] as string)
+const discovery = createDiscovery({
+  source: sourceOf(registry, instances),
+  allow: ['127.0.0.0/8'], // all of the demo is on this machine; else a remote registry may not send calls there
+  startup: 'wait',
+  services: ['inventory', 'payment'],
+})
+await discovery.ready()
 const transport = httpTransport({ discovery })
 const circuits = [
   circuitBreaker({ name: 'inventory', openMs: paced(1_000) }),
@@ -91,5 +97,9 @@ await runService(adapter.node(), {
       await relay.start()
     }
   },
-  seen: () => ({ paymentCircuitOpen: circuits[1].state === 'closed' ? 0 : 1 }),
+  seen: () => ({
+    paymentCircuitOpen: circuits[1].state === 'closed' ? 0 : 1,
+    inventories: discovery.inspect('inventory')?.endpoints.length ?? 0,
+    payments: discovery.inspect('payment')?.endpoints.length ?? 0,
+  }),
 })

@@ -3,9 +3,11 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServerAdapter } from 'fairlead'
 import { Payment } from './contracts.ts'
+import { announceInstance } from './registry.ts'
 import { runService } from './service.ts'
 
-const ledger = join(process.argv[2] as string, 'charges')
+const { ledger: folder, registry, host, port } = JSON.parse(process.argv[2] as string)
+const ledger = join(folder, 'charges')
 mkdirSync(ledger, { recursive: true })
 
 const adapter = createServerAdapter(Payment, {
@@ -19,4 +21,9 @@ const adapter = createServerAdapter(Payment, {
     return { chargeId: `charge-${orderId}` }
   },
 })
-await runService(adapter.node(), { seen: () => ({ taken: readdirSync(ledger).length }) })
+await runService(adapter.node(), {
+  host,
+  port,
+  announce: (...at) => announceInstance(registry, 'payment', ...at),
+  seen: () => ({ taken: readdirSync(ledger).length }),
+})

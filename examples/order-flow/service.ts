@@ -36,8 +36,12 @@ export async function runService(
   own: {
     mood?: (mood: Mood) => void | Promise<void>
     seen?: () => Record<string, number>
+    /** Default 127.0.0.1. */
+    host?: string | undefined
     /** The one it had before it was killed. Default: any. */
     port?: number | undefined
+    /** Once it listens. */
+    announce?: (host: string, port: number) => Promise<void>
   } = {},
 ): Promise<void> {
   let mood: Mood = {}
@@ -56,7 +60,8 @@ export async function runService(
     if (delayMs === undefined) work()
     else setTimeout(work, delayMs)
   })
-  await new Promise<void>((ready) => server.listen(own.port ?? 0, '127.0.0.1', ready))
+  const { host = '127.0.0.1' } = own
+  await new Promise<void>((ready) => server.listen(own.port ?? 0, host, ready))
   const { port } = server.address() as AddressInfo
   process.on('message', async (ask: Ask) => {
     if ('mood' in ask) {
@@ -67,7 +72,7 @@ export async function runService(
         server.closeAllConnections()
         await closed
       }
-      if (!mood.down && !server.listening) await new Promise<void>((ready) => server.listen(port, '127.0.0.1', ready))
+      if (!mood.down && !server.listening) await new Promise<void>((ready) => server.listen(port, host, ready))
       process.send?.({})
     } else {
       process.send?.({ requests, peak, ...own.seen?.() })
@@ -75,5 +80,6 @@ export async function runService(
     }
   })
   process.on('disconnect', () => process.exit())
-  process.send?.({ port })
+  await own.announce?.(host, port)
+  process.send?.({ host, port })
 }

@@ -128,7 +128,8 @@ describe('every recipe', () => {
       expect(readFileSync(new URL(file, folder), 'utf8').split('\n').length, file).toBeLessThanOrEqual(41)
   })
   it('is run by a test', () => {
-    const tests = ['.', '../conformance/postgres']
+    const servers = ['postgres', 'eureka', 'consul', 'kubernetes', 'dnsmasq']
+    const tests = ['.', ...servers.map((server) => `../conformance/${server}`)]
       .map((path) => new URL(`${path}/`, import.meta.url))
       .flatMap((place) => readdirSync(place).map((file) => readFileSync(new URL(file, place), 'utf8')))
       .join('\n')
