@@ -18,7 +18,11 @@ const work = async ({ call }: { readonly call: string }): Promise<{ by: string; 
   return { by: id, colour }
 }
 const registrar: Registrar | undefined =
-  file !== undefined ? fileRegistrar({ path: file }) : consul !== undefined ? consulRegistrar({ url: consul }) : undefined
+  file !== undefined
+    ? fileRegistrar({ path: file })
+    : consul !== undefined
+      ? consulRegistrar({ url: consul })
+      : undefined
 
 const adapter = createServerAdapter(Parcels, { track: work, order: work })
 const { port } = await adapter.listen({

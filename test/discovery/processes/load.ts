@@ -33,8 +33,8 @@ export interface Client {
   readonly discovery: Discovery
   /** One call; settles when it is over, whichever way. */
   call(): Promise<void>
-  /** Whether somebody has answered since the beginning. */
-  servedBy(id: string): boolean
+  /** Whether somebody has answered, by an attempt from that one on. Default: ever. */
+  servedBy(id: string, from?: number): boolean
   close(): Promise<void>
 }
 
@@ -49,7 +49,12 @@ export interface ClientOptions {
 
 let clients = 0
 
-export function createClient({ source, operation = 'track', discovery: found = {}, policies = {} }: ClientOptions): Client {
+export function createClient({
+  source,
+  operation = 'track',
+  discovery: found = {},
+  policies = {},
+}: ClientOptions): Client {
   const name = ++clients
   const attempts: Attempt[] = []
   const answers = new Map<string, Answer>()
@@ -83,7 +88,8 @@ export function createClient({ source, operation = 'track', discovery: found = {
         failures.push(error)
       }
     },
-    servedBy: (id) => attempts.some(({ endpoint, outcome }) => endpoint === id && outcome === 'success'),
+    servedBy: (id, from = 0) =>
+      attempts.slice(from).some(({ endpoint, outcome }) => endpoint === id && outcome === 'success'),
     async close() {
       await transport.close()
       await discovery.close()
