@@ -1,5 +1,4 @@
 // Discovery for clients that only let themselves be told where a name is: node:http, axios, got, pg, ioredis, net.connect.
-import { isIP } from 'node:net'
 import type { Lease, Resolver } from '../core/contracts/balancer.ts'
 import { lazy } from '../core/lazy.ts'
 import { invalidOption, knownOptions } from '../core/options.ts'
@@ -65,7 +64,7 @@ export function discoveryLookup(
   const system = options.lookup ?? systemLookup
 
   const find = async (hostname: string, family: number): Promise<readonly LookupAddress[]> => {
-    const lease: Lease = await discovery.resolver(nameOf(hostname)).acquire()
+    const lease: Lease = await discovery.resolver(nameOf(hostname)).acquire({ noProbe: true })
     // Once and now: whoever connects does not tell.
     lease.report({ kind: 'cancelled', latencyMs: 0 })
     const { id, addresses } = lease.endpoint
@@ -118,3 +117,8 @@ function resolveName(lookup: LookupFunction, host: string, family: number): Prom
 
 const systemLookup: LookupFunction = (host, options, callback) =>
   lazy<{ readonly lookup: LookupFunction }>('node:dns').lookup(host, options, callback)
+
+// Loaded with the first look-up: importing fairlead must cost next to nothing.
+function isIP(text: string): number {
+  return process.getBuiltinModule('node:net').isIP(text)
+}

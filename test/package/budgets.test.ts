@@ -36,13 +36,13 @@ const installedClosure = (): ReadonlyMap<string, number> => {
 
 const kilobytes = (bytes: number): string => `${Math.round(bytes / 1024)} kB`
 
-it('installs at most 10 packages and 8 MB, of which fairlead itself at most 5 MB', () => {
+it('installs at most 10 packages and 8 MB, of which fairlead itself at most 6 MB', () => {
   const own = sizeOf(join(bare(), 'node_modules', 'fairlead'))
   const closure = installedClosure()
   const sum = [...closure.values()].reduce((left, right) => left + right, own)
   console.log(`installed: fairlead ${kilobytes(own)}, with its ${closure.size} packages ${kilobytes(sum)}`)
   expect(closure.size).toBeLessThanOrEqual(10)
-  expect(own).toBeLessThan(5 * 1024 * 1024)
+  expect(own).toBeLessThan(6 * 1024 * 1024)
   expect(sum).toBeLessThan(8 * 1024 * 1024)
 })
 
@@ -63,7 +63,7 @@ const staticImports = (entry: string): readonly string[] => {
   return [...seen]
 }
 
-it('reads at most 40 files and 600 kB of its own when the root is imported', async () => {
+it('reads at most 45 files and 800 kB of its own when the root is imported', async () => {
   const dist = join(bare(), 'node_modules', 'fairlead', 'dist')
   const esm = staticImports(join(dist, 'index.js'))
   const code = "require('fairlead'); console.log(JSON.stringify(Object.keys(require.cache)))"
@@ -75,8 +75,8 @@ it('reads at most 40 files and 600 kB of its own when the root is imported', asy
     const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
     console.log(`${name} root import: ${files.length} files, ${kilobytes(bytes)}`)
     expect(files.length).toBeGreaterThan(1)
-    expect(files.length).toBeLessThanOrEqual(40)
-    expect(bytes).toBeLessThan(600 * 1024)
+    expect(files.length).toBeLessThanOrEqual(45)
+    expect(bytes).toBeLessThan(800 * 1024)
   }
 })
 

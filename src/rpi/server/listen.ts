@@ -1,7 +1,6 @@
 // A server of one's own in one line: listens, announces itself, and leaves without a failed call.
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import {
   ANNOUNCING_OPTIONS,
   type Announcement,
@@ -165,7 +164,7 @@ function reachable(host: string | undefined): string | undefined {
 }
 
 function outside(): string | undefined {
-  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+  const all = Object.values(process.getBuiltinModule('node:os').networkInterfaces()).flatMap((each) => each ?? [])
   const usable = all.filter(({ internal, address }) => !internal && !address.startsWith('fe80'))
   return (usable.find(({ family }) => family === 'IPv4') ?? usable[0])?.address
 }
@@ -179,7 +178,8 @@ class Door {
 
   constructor(served: Served) {
     this.#served = served
-    this.server = createServer((request, response) => {
+    // Loaded by who listens: importing fairlead must cost next to nothing.
+    this.server = process.getBuiltinModule('node:http').createServer((request, response) => {
       if (this.#draining) lastAnswer(response)
       served.listener(request, response)
     })

@@ -98,7 +98,7 @@ describe('a feed through a troubled network', () => {
     await control('DELETE', `/proxies/${name}/toxics/toxic`)
     await append(5)
     await caughtUp()
-    expect(events.at(-1)?.type).toBe('reachable')
+    await until(() => events.at(-1)?.type === 'reachable')
   })
 
   it('refused, and then let in again', async () => {
