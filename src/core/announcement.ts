@@ -43,7 +43,7 @@ export interface AnnounceOptions extends AnnouncingOptions {
   readonly service: string
   /** Its `state` is `starting` and `ready` by itself, unless it is given: then it is yours to change. */
   readonly endpoint: Endpoint
-  /** Told when draining has been told, before the wait: ask clients to close their connections from now on. */
+  /** Called while draining is told, before the wait: ask clients to close their connections from now on. */
   readonly onDraining?: (() => unknown) | undefined
   /** Last of all: finish what is in flight, and close. `() => new Promise((closed) => server.close(closed))` */
   readonly closeServer?: (() => unknown) | undefined
@@ -82,6 +82,8 @@ export const ANNOUNCING_OPTIONS: readonly string[] = [
 const OPTIONS = [...ANNOUNCING_OPTIONS, 'service', 'endpoint', 'onDraining', 'closeServer', 'closeMs']
 const LEAST_PAUSE_MS = 1_000
 const MOST_PAUSE_MS = 30_000
+// What is under way at a registry is waited for so long once it hurries: enough for one that answers.
+const HURRY_MS = 1_000
 
 /** Checks what can be checked before anything is opened. @throws FairleadError INVALID_OPTIONS */
 export function checkAnnouncing(what: string, options: AnnouncingOptions): readonly Registrar[] {
@@ -134,6 +136,8 @@ class Announced implements Announcement {
   readonly #unlisten: () => void
   #state: NonNullable<Endpoint['state']>
   #ended: Promise<void> | undefined
+  /** What is registered from now on came too late, and is taken back at once. */
+  #past = false
 
   constructor(options: AnnounceOptions, registrars: readonly Registrar[], source: SignalSource | undefined) {
     this.#options = options
@@ -195,15 +199,32 @@ class Announced implements Announcement {
     const { closeServer, onDraining, closeMs = 30_000 } = this.#options
     this.#leaving.abort()
     // A registration that is under way may still come to be, and has to be taken back.
-    await Promise.allSettled(this.#trying)
+    await this.#bounded(Promise.allSettled(this.#trying))
     if (!failed) {
-      await this.#tell('draining').catch(() => {})
-      await quietly(onDraining)
+      const telling = this.#tell('draining').catch(() => {})
+      // Beside it: clients are asked to leave also where a registry does not answer.
+      await this.#bounded(Promise.all([telling, quietly(onDraining)]))
       await this.#wait()
     }
+    this.#past = true
     await Promise.allSettled([...this.#registrations.values()].map((registration) => registration.deregister()))
     if (!failed) await endsWithin(quietly(closeServer), closeMs, this.#clock)
     this.#unlisten()
+  }
+
+  // Waits for the end of it, but not for long once it hurries; then it goes on by itself.
+  async #bounded(work: Promise<unknown>): Promise<void> {
+    const { signal } = this.#hurry
+    const over = new AbortController()
+    const late = async (): Promise<void> => {
+      if (!signal.aborted)
+        await new Promise<void>((hurry) => {
+          signal.addEventListener('abort', () => hurry(), { once: true, signal: over.signal })
+        })
+      await sleep(this.#clock, HURRY_MS, over.signal).catch(() => {})
+    }
+    await Promise.race([work, late()])
+    over.abort()
   }
 
   // Until clients can have seen that it is leaving: up to then it answers them.
@@ -236,6 +257,7 @@ class Announced implements Announcement {
     try {
       const endpoint: Endpoint = { ...this.endpoint, state }
       const registration = await registrar.register(service, endpoint, { health, ttlMs })
+      if (this.#past) return await registration.deregister()
       this.#registrations.set(registrar, registration)
       registration.onLost((reason) => this.#options.onLost?.(reason))
       // Changed while it was being registered.
@@ -248,7 +270,8 @@ class Announced implements Announcement {
         endpoint: this.endpoint.id,
         error,
       })
-      if (!again || (isFairleadError(error) && error.kind === 'invalid')) throw error
+      // Only options stay wrong for ever, and those are seen at the first try.
+      if (!again || (failures === 0 && isFairleadError(error) && error.code === 'INVALID_OPTIONS')) throw error
       this.#later(registrar, failures)
     }
   }

@@ -36,7 +36,7 @@ export interface CallContext {
   /** Set by the pick. */
   endpoint: Endpoint | undefined
   readonly resolver: Resolver | undefined
-  /** Ids of the endpoints that this call has tried, over all its attempts. */
+  /** Ids of the endpoints that this call has tried, over all its attempts. Live: whoever waits for an endpoint sees what was tried meanwhile. */
   readonly tried: ReadonlySet<string>
   /** Notes that an endpoint is being tried. */
   markTried(id: string): void
@@ -51,7 +51,7 @@ export interface ContextChange {
   readonly attempt?: number | undefined
   readonly deadline?: Deadline | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** It begins with no endpoint tried, and what is tried in it does not count outside. */
+  /** It begins with no endpoint tried, what is tried in it does not count outside, and in it no endpoint is tried twice. */
   readonly ownTried?: true | undefined
 }
 
@@ -102,7 +102,6 @@ class ListenerWatcher implements AbortWatcher {
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
-const NOBODY: ReadonlySet<string> = new Set()
 
 // One class for root and forks, every field set in the constructor: one hidden class keeps the hot path monomorphic.
 // It is its own AbortableContext, so that a fork costs one object.
@@ -131,6 +130,7 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
   private linked: boolean
   private allLocals: Map<symbol, unknown> | undefined
   private allTried: Set<string> | undefined
+  private anyTried: boolean
   private ownAlarm: Alarm | undefined
 
   constructor(init: ContextInit | Context, change: ContextChange | undefined) {
@@ -159,6 +159,7 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
     this.linked = false
     this.allLocals = undefined
     this.allTried = undefined
+    this.anyTried = false
     this.ownAlarm = undefined
   }
 
@@ -181,13 +182,27 @@ class Context implements CallContext, AbortableContext, AbortWatcher {
   }
 
   get tried(): ReadonlySet<string> {
-    return this.trier.allTried ?? NOBODY
+    return this.trier.triedHere()
   }
 
   markTried(id: string): void {
-    const { trier } = this
-    if (trier.allTried === undefined) trier.allTried = new Set()
-    trier.allTried.add(id)
+    this.trier.triedHere().add(id)
+    this.root.anyTried = true
+  }
+
+  private triedHere(): Set<string> {
+    if (this.allTried === undefined) this.allTried = new Set()
+    return this.allTried
+  }
+
+  /** In a part of the call that tries nobody twice. */
+  triesOnce(): boolean {
+    return this.trier !== this.root
+  }
+
+  /** Anybody, in any part of the call. */
+  hasTried(): boolean {
+    return this.root.anyTried
   }
 
   alarm(clock: Clock): Alarm {
@@ -324,6 +339,16 @@ export function alarmOf(context: CallContext, clock: Clock): Alarm {
 export function watchAbort(context: CallContext, watcher: AbortWatcher): void {
   if (context instanceof Context) context.watch(watcher)
   else context.onAbort((reason) => watcher.onAborted(reason))
+}
+
+/** Whether the call has tried an endpoint, in whatever part of it. */
+export function hasTried(context: CallContext): boolean {
+  return context instanceof Context ? context.hasTried() : context.tried.size > 0
+}
+
+/** Whether it belongs to a part of the call in which no endpoint is tried twice (`ownTried`). */
+export function triesOnce(context: CallContext): boolean {
+  return context instanceof Context && context.triesOnce()
 }
 
 /** What the peer may have done over all attempts so far: `none` only if every one of them is known to have done nothing. */

@@ -42,6 +42,8 @@ export type DiscoveryEvent =
     })
   /** Its time is over and a probe went well. */
   | (DiscoveryFacts & { readonly type: 'endpoint-returned'; readonly endpoint: string })
+  /** `update` of a balancer of your own threw. Calls still go to whoever is there, as far as it names them. */
+  | (DiscoveryFacts & { readonly type: 'balancer-failed'; readonly error: unknown })
   /** `on`: too few are healthy, so ejection is ignored. */
   | (DiscoveryFacts & {
       readonly type: 'panic'

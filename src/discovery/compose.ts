@@ -7,6 +7,9 @@ import { quietSink } from './quiet-sink.ts'
 /**
  * Everybody whom any of the sources knows. Announced in several at one address: one endpoint, as the earliest source has it.
  * A source that fails leaves what it said in force; all of them have to fail to be an error. Nobody is told while one of them has not answered yet.
+ *
+ * A discovery doubts a mass loss by the sum of the sources (`massLoss`): where one of two that have ten each comes back empty, half are left and its
+ * ten are gone at once. Where one of them may lose its memory, let `massLoss.share` be above the share of the others (0.6 for two of one size).
  * @throws FairleadError INVALID_OPTIONS
  * @example unionSources(kubernetesSource(), eurekaSource({ urls }))
  */
@@ -16,7 +19,7 @@ export function unionSources(...sources: readonly Source[]): Source {
 
 /**
  * As `unionSources`, and each source's endpoints come before all of the next one's: those are called only when nobody of the earlier ones can be.
- * Within a source its own priorities hold.
+ * Within a source its own priorities hold. A mass loss is judged by the sum of the sources, as with `unionSources`.
  * @throws FairleadError INVALID_OPTIONS
  * @example prioritySources(localZone, otherZone)
  */

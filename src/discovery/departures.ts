@@ -52,9 +52,15 @@ export class Departures {
   left(state: EndpointState, now: number): void {
     state.removedAt = now
     this.gone.set(state.endpoint.id, state)
-    if (state.inFlight === 0) this.tell(state)
+    if (state.idle) this.tell(state)
     else this.draining.add(state)
     this.arm()
+  }
+
+  /** Whether one of this id finishes its calls. */
+  drains(id: string): boolean {
+    const state = this.gone.get(id)
+    return state !== undefined && this.draining.has(state)
   }
 
   /** Who left under this id not long ago, with its figures. */
@@ -79,6 +85,8 @@ export class Departures {
     const most = Math.max(REMEMBERED, known)
     for (const [id, state] of this.gone) {
       if (this.gone.size <= most && now - state.removedAt < this.rememberMs) break
+      // Should it come back, it must not be told of when its last call is over.
+      if (this.draining.has(state)) continue
       this.gone.delete(id)
     }
   }
@@ -88,7 +96,7 @@ export class Departures {
     this.ended = true
     this.disarm()
     for (const state of states)
-      if (state.inFlight === 0) this.tell(state)
+      if (state.idle) this.tell(state)
       else this.draining.add(state)
     this.gone.clear()
   }

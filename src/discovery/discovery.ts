@@ -1,10 +1,9 @@
 // Client-side discovery: one watch and one set of figures a service, however many proxies ask.
 import { type Clock, type Random, systemClock, systemRandom } from '../core/clock.ts'
-import type { Resolver } from '../core/contracts/balancer.ts'
+import type { Balancer, Resolver } from '../core/contracts/balancer.ts'
 import type { Source } from '../core/contracts/source.ts'
 import { type Describable, described, type LayerDescription } from '../core/describe.ts'
 import { createEvents, type EventListener } from '../core/events.ts'
-import { keyed } from '../core/keyed.ts'
 import { type Closable, closable } from '../core/lifecycle.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../core/options.ts'
 import type { BalancerFactory } from './balancers/factory.ts'
@@ -14,6 +13,8 @@ import type { ServiceFigures } from './inspect.ts'
 import { INTAKE_OPTIONS, type IntakeOptions, readIntakeOptions } from './intake-options.ts'
 import { closedError, ServiceResolver } from './resolver.ts'
 import { ResolverHandle } from './resolver-handle.ts'
+import { readServiceName } from './service-name.ts'
+import { Services } from './services.ts'
 
 /** Options of `createDiscovery`. Durations are milliseconds. */
 export interface DiscoveryOptions extends IntakeOptions {
@@ -32,14 +33,17 @@ export interface DiscoveryOptions extends IntakeOptions {
    * and `ready()` settles once each is known.
    */
   readonly startup?: 'lazy' | 'wait' | undefined
-  /** The services that `startup: 'wait'` is about. */
+  /** The services that `startup: 'wait'` is about; refused without it. */
   readonly services?: readonly string[] | undefined
   /**
    * How long calls wait for the first word of the source at most, counted from the beginning of the watch; the deadline of a call may end it
    * sooner. After that they fail at once until there is a word. Default 5000.
    */
   readonly startupMs?: number | undefined
-  /** How many services are watched at once; the one that was asked for least lately is let go. Default 1000. */
+  /**
+   * How many services are watched at once. With one more, one is let go: rather one without endpoints, else the one called the longest ago;
+   * calls that wait for its first word fail with NO_ENDPOINT. Default 1000.
+   */
   readonly maxServices?: number | undefined
   /** Hears what happens. Events are also on the diagnostics channel `fairlead:event`. */
   readonly onEvent?: EventListener | undefined
@@ -54,6 +58,8 @@ export interface Discovery extends Closable, Describable<LayerDescription> {
   /**
    * The resolver of a service; it is made, and the source asked, when first needed.
    * Figures are shared by all resolvers of a service; closing one of them leaves the others alone.
+   * @param service 1 to 255 characters, none of them a control character
+   * @throws FairleadError INVALID_OPTIONS for another name; SHUTDOWN once closed
    */
   resolver(service: string): Resolver
   /**
@@ -109,18 +115,13 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
     startupMs: durationOption('startupMs', options.startupMs, 5_000),
     slowStartMs: options.slowStartMs === undefined ? undefined : durationOption('slowStartMs', options.slowStartMs, 1),
     drainMs: durationOption('drainMs', options.drainMs, 30_000),
+    uses: { count: 0 },
   }
   let closed = false
 
-  // Names of services may come from outside: a million of them must not become a million watches.
-  const services = keyed<ServiceResolver>(
+  const services = new Services(
     maxServices,
-    (service) => new ServiceResolver(service, { ...parts, balancer: makeBalancer({ clock, random }) }),
-    // Any may go: who still holds a resolver of it finds it made anew. This is asked right before it is let go.
-    (forgotten) => {
-      forgotten.end().catch(() => {})
-      return true
-    },
+    (service) => new ServiceResolver(service, { ...parts, balancer: checkBalancer(makeBalancer({ clock, random })) }),
   )
   const find = (service: string): ServiceResolver => {
     if (closed) throw closedError(service)
@@ -130,19 +131,20 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 
   const discovery: Omit<Discovery, keyof Describable> = {
     resolver(service) {
+      readServiceName('service', service)
       if (closed) throw closedError(service)
-      return new ResolverHandle(service, find)
+      return new ResolverHandle(service, find, (name) => services.peek(name))
     },
     async ready() {
       await Promise.all(awaited.map((service) => find(service).first()))
     },
     inspect(service) {
-      for (const each of services.values()) if (each.service === service && !each.ended) return each.figures()
-      return undefined
+      const found = services.peek(service)
+      return found === undefined || found.ended ? undefined : found.figures()
     },
     ...closable(async () => {
       closed = true
-      await Promise.allSettled([...services.values()].map((each) => each.end()))
+      await services.end()
     }),
   }
   const { debounceMs, maxStaleMs, graceMs, lossShare, maxEndpoints, port } = parts.rules
@@ -180,6 +182,11 @@ function balancerFactory(given: DiscoveryOptions['balancer'] = DEFAULT_BALANCER)
   )
 }
 
+function checkBalancer(made: Balancer): Balancer {
+  if (typeof made?.update === 'function' && typeof made.pick === 'function') return made
+  throw invalidOption('balancer', made, 'let the function return a balancer: update(view) and pick(context)')
+}
+
 function awaitedServices({ startup, services }: DiscoveryOptions, maxServices: number): readonly string[] {
   if (startup !== undefined && startup !== 'lazy' && startup !== 'wait')
     throw invalidOption('startup', startup, "give 'lazy' or 'wait'")
@@ -188,10 +195,15 @@ function awaitedServices({ startup, services }: DiscoveryOptions, maxServices: n
     !(Array.isArray(services) && services.every((each) => typeof each === 'string' && each !== ''))
   )
     throw invalidOption('services', services, "give a list of names, such as ['inventory']")
-  if (startup !== 'wait') return []
+  if (startup !== 'wait') {
+    if (services !== undefined)
+      throw invalidOption('services', services, "say startup: 'wait' as well, or leave it out: it has no meaning alone")
+    return []
+  }
   if (services === undefined || services.length === 0)
     throw invalidOption('services', services, "name the services that startup: 'wait' is to wait for")
   const distinct = [...new Set(services)]
+  for (const service of distinct) readServiceName('services', service)
   if (distinct.length > maxServices)
     throw invalidOption('services', services, `give at most maxServices (${maxServices}) names`)
   return distinct

@@ -138,7 +138,7 @@ export class OutlierRecord {
     const ms = Math.min(wanted, rules.maxMs)
     // Once it is as long as it can be there is no more to forget either.
     if (wanted < rules.maxMs || this.ejections === 0) this.ejections++
-    this.forMs = ms / 2 + (random() * ms) / 2
+    this.forMs = drawn(ms, random)
     this.until = now + this.forMs
     this.probing = false
     this.failures = 0
@@ -152,10 +152,13 @@ export class OutlierRecord {
     this.until = now + this.forMs
   }
 
-  /** The probe came to nothing: the next call is one. */
-  unprobed(now: number): void {
+  /**
+   * The probe came to nothing. The next call is one where it was never sent. Else one after as long as a first ejection: of whoever hangs, every
+   * caller without patience would have to find out anew.
+   */
+  unprobed(rules: EjectionRules, random: Random, sent: boolean, now: number): void {
     this.probing = false
-    this.until = now
+    this.until = sent ? Math.min(this.until, now + drawn(rules.baseMs, random)) : now
   }
 
   /** It is well again. */
@@ -166,4 +169,9 @@ export class OutlierRecord {
     this.failures = 0
     this.recent.clear()
   }
+}
+
+// From its upper half: clients that ejected at the same time must not all come back at the same time.
+function drawn(ms: number, random: Random): number {
+  return ms / 2 + (random() * ms) / 2
 }

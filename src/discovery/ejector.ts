@@ -87,12 +87,13 @@ export class Ejector {
   }
 
   /** How a call at an endpoint went. `now`: undefined for a cancelled one. */
-  judge(state: EndpointState, lease: CountedLease, kind: Outcome['kind'], now: number | undefined): void {
+  judge(state: EndpointState, lease: CountedLease, { kind, latencyMs }: Outcome, now: number | undefined): void {
     // Begun before it was ejected: what it says was known then.
     if (lease.epoch !== state.epoch) return
     if (now === undefined) {
       if (!lease.probe || !state.ejected) return
-      state.outlier?.unprobed(this.parts.clock.now())
+      const { rules, random, clock } = this.parts
+      state.outlier?.unprobed(rules, random, latencyMs !== 0, clock.now())
       this.schedule()
       return
     }

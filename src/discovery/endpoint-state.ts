@@ -9,7 +9,7 @@ import { gradeOf } from './tiers.ts'
 export interface Keeper {
   readonly clock: Clock
   /** `now`: undefined for a cancelled call, which says nothing of the endpoint. */
-  settled(state: EndpointState, lease: CountedLease, kind: Outcome['kind'], now: number | undefined): void
+  settled(state: EndpointState, lease: CountedLease, outcome: Outcome, now: number | undefined): void
 }
 
 // Bad outcomes in a row after which there is no hope for a call that failed elsewhere (decision 003).
@@ -39,8 +39,12 @@ export class EndpointState implements EndpointView {
   declare listed: boolean
   /** One of those that may be picked when all goes well: in the balancer's view. */
   declare inView: boolean
-  /** Counts ejections: what began before one says nothing of the time after it. */
+  /** Counts ejections and moves: what began before one says nothing of the time after it. */
   declare epoch: number
+  /** Of the last move. */
+  declare private movedAt: number
+  /** Calls in flight to places where it was before. */
+  declare private elsewhere: number
   /** Made at the first outcome that counts. */
   declare outlier: OutlierRecord | undefined
   /** When it was first ready, where its weight rises slowly; 0 otherwise. */
@@ -72,6 +76,8 @@ export class EndpointState implements EndpointView {
     this.listed = true
     this.inView = false
     this.epoch = 0
+    this.movedAt = 0
+    this.elsewhere = 0
     this.outlier = undefined
     this.rampFrom = 0
     this.wasReady = false
@@ -109,11 +115,43 @@ export class EndpointState implements EndpointView {
     return this.bad >= HOPELESS || this.suspect
   }
 
-  /** Takes over what the registry says now. */
-  become(endpoint: Endpoint): void {
+  /** Three bad outcomes in a row, or it asked for a pause that is not over. */
+  get failing(): boolean {
+    return this.bad >= HOPELESS || (this.heldUntil > 0 && this.heldUntil > this.keeper.clock.now())
+  }
+
+  /** No call is in flight, neither here nor where it was before. */
+  get idle(): boolean {
+    return this.inFlight === 0 && this.elsewhere === 0
+  }
+
+  /** Takes over what the registry says now. True: it is at another place, and everything that was known of it is dropped. */
+  become(endpoint: Endpoint): boolean {
+    const moved = !samePlace(this.endpoint, endpoint)
     this.endpoint = endpoint
     this.grade = gradeOf(endpoint)
     this.weight = ownWeight(endpoint)
+    if (moved) this.beginAnew()
+    return moved
+  }
+
+  private beginAnew(): void {
+    this.epoch++
+    this.movedAt = this.epoch
+    this.elsewhere += this.inFlight
+    this.inFlight = 0
+    this.latencyMs = 0
+    this.measuredAt = 0
+    this.pickedAt = 0
+    this.suspectUntil = 0
+    this.heldUntil = 0
+    this.bad = 0
+    this.oldest = undefined
+    this.newest = undefined
+    this.ejected = false
+    this.outlier = undefined
+    this.rampFrom = 0
+    this.wasReady = false
   }
 
   /** Counts a call in flight. */
@@ -130,28 +168,39 @@ export class EndpointState implements EndpointView {
     return lease
   }
 
-  /** The one report of a lease. */
-  settle(lease: CountedLease, { kind, latencyMs, retryAfterMs }: Outcome): void {
-    this.inFlight--
-    if (lease.previous === undefined) this.oldest = lease.next
-    else lease.previous.next = lease.next
-    if (lease.next === undefined) this.newest = lease.previous
-    else lease.next.previous = lease.previous
-    lease.previous = undefined
-    lease.next = undefined
+  /** Nobody waits for this lease any more. */
+  answered(lease: CountedLease, latencyMs: number): void {
+    if (lease.epoch < this.movedAt) return
+    this.unlink(lease)
+    if (latencyMs > this.latencyMs) this.measure(latencyMs, this.keeper.clock.now())
+  }
 
-    const slower = latencyMs > this.latencyMs && latencyMs < Infinity
+  /** The one report of a lease. */
+  settle(lease: CountedLease, outcome: Outcome): void {
+    const { kind, retryAfterMs } = outcome
+    if (lease.epoch < this.movedAt) {
+      this.elsewhere--
+      this.keeper.settled(this, lease, ELSEWHERE, undefined)
+      return
+    }
+    this.inFlight--
+    const answered = lease.answeredMs >= 0
+    if (!answered) this.unlink(lease)
+
+    const latencyMs = answered ? lease.answeredMs : outcome.latencyMs
+    // What was slow when it was answered has counted then.
+    const slower = !answered && latencyMs > this.latencyMs && latencyMs < Infinity
     if (kind === 'cancelled') {
       // Nobody's fault, but the answer was not there by then.
       if (slower) this.measure(latencyMs, this.keeper.clock.now())
-      this.keeper.settled(this, lease, kind, undefined)
+      this.keeper.settled(this, lease, outcome, undefined)
       return
     }
     const now = this.keeper.clock.now()
     if (kind === 'success') {
       this.bad = 0
       if (this.suspectUntil !== 0) this.suspectUntil = this.heldUntil > now ? this.heldUntil : 0
-      if (slower || latencyMs >= 0) this.measure(latencyMs, now)
+      if (slower || (latencyMs >= 0 && latencyMs <= this.latencyMs)) this.measure(latencyMs, now)
     } else {
       this.bad++
       // A quick failure must not make an endpoint look quick.
@@ -163,7 +212,16 @@ export class EndpointState implements EndpointView {
       }
       if (until > this.suspectUntil) this.suspectUntil = until
     }
-    this.keeper.settled(this, lease, kind, now)
+    this.keeper.settled(this, lease, outcome, now)
+  }
+
+  private unlink(lease: CountedLease): void {
+    if (lease.previous === undefined) this.oldest = lease.next
+    else lease.previous.next = lease.next
+    if (lease.next === undefined) this.newest = lease.previous
+    else lease.next.previous = lease.previous
+    lease.previous = undefined
+    lease.next = undefined
   }
 
   // Peak EWMA: slower counts at once, quicker bit by bit (Finagle).
@@ -183,7 +241,15 @@ export function ownWeight({ weight }: Endpoint): number {
   return weight === undefined || weight === 0 ? 1 : weight
 }
 
-/** A node of the list of leases in order of their start, so that the oldest is known without a search. */
+const ELSEWHERE: Outcome = Object.freeze({ kind: 'cancelled', latencyMs: 0 })
+
+// A registry may tell the ways to one instance in another order each time; one whose best way is new is another process.
+function samePlace(before: Endpoint, after: Endpoint): boolean {
+  const first = after.addresses[0]
+  return before.addresses.some(({ host, port }) => host === first?.host && port === first.port)
+}
+
+/** A node of the list of leases that wait, in order of their start, so that the oldest is known without a search. */
 export class CountedLease implements Lease {
   declare readonly endpoint: Endpoint
   declare readonly since: number
@@ -191,6 +257,8 @@ export class CountedLease implements Lease {
   declare readonly epoch: number
   /** The one call that an ejected endpoint is given to show that it is well. */
   declare readonly probe: boolean
+  /** How long the answer took; below 0 while it is waited for. */
+  declare answeredMs: number
   declare previous: CountedLease | undefined
   declare next: CountedLease | undefined
   declare private state: EndpointState | undefined
@@ -200,9 +268,17 @@ export class CountedLease implements Lease {
     this.since = since
     this.epoch = state.epoch
     this.probe = probe
+    this.answeredMs = -1
     this.previous = undefined
     this.next = undefined
     this.state = state
+  }
+
+  answered(latencyMs: number): void {
+    const { state } = this
+    if (state === undefined || this.answeredMs >= 0) return
+    this.answeredMs = latencyMs >= 0 ? latencyMs : Infinity
+    state.answered(this, latencyMs)
   }
 
   report(outcome: Outcome): void {

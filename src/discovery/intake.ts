@@ -152,6 +152,8 @@ class ServiceIntake implements Intake {
     if (this.#failingSince !== undefined) {
       const failedMs = clock.now() - this.#failingSince
       this.#failingSince = undefined
+      // One that has just come back may not have heard from everybody yet: what is held is held for as long as at first.
+      if (this.#before !== undefined) this.#doubtAnew()
       events.emit({ type: 'source-recovered', service, source: source.name, ageMs: ageMs ?? failedMs })
     }
     this.#pending = answer
@@ -187,7 +189,7 @@ class ServiceIntake implements Intake {
     } else {
       if (this.#before === undefined) {
         this.#before = this.#inForce
-        this.#grace = this.#arm(rules.graceMs, () => this.#believe())
+        this.#doubtAnew()
         this.#tellLoss('held', known, left)
       }
       this.#put(inForce, note)
@@ -199,6 +201,12 @@ class ServiceIntake implements Intake {
     this.#grace = undefined
     this.#graceOver = true
     if (this.#failingSince === undefined) this.#judge(this.#note)
+  }
+
+  #doubtAnew(): void {
+    this.#graceOver = false
+    this.#clear(this.#grace)
+    this.#grace = this.#arm(this.#parts.rules.graceMs, () => this.#believe())
   }
 
   #endLoss(step: 'returned' | 'believed', known: number, left: number): void {

@@ -45,6 +45,10 @@ const UNHEALTHY_SHARE = 4
 // A connection that breaks just when somebody leaves must not leave the entry behind for as long as its lease.
 const LEAVE_TRIES = 3
 const LEAVE_PAUSE_MS = 200
+// A change of state waits so long for a sign of life under way: most end by then, and the registry does not hear both at once.
+const YIELD_MS = 200
+// Of the interval: from then on a sign of life is due.
+const DUE_SHARE = 0.8
 
 /** Registers, and keeps it so until `deregister`. Rejects when the first registration fails; nothing is left running then. */
 export async function keepRegistered(options: KeepOptions): Promise<Registration> {
@@ -64,7 +68,11 @@ class Kept implements Registration {
   #failures = 0
   #timer: Timer | undefined
   #tail: Promise<unknown> = Promise.resolve()
-  #current: AbortController | undefined
+  /** A question or a sign of life under way: what may be broken off, since nothing comes to be by it. */
+  #breakable: AbortController | undefined
+  /** A change of state waits: whatever is under way for a sign of life ends as soon as it can. */
+  #yielding = false
+  #toldAt = 0
   #stopAsking: (() => void) | undefined
   #ending: Promise<void> | undefined
   #released: Promise<void> | undefined
@@ -80,21 +88,30 @@ class Kept implements Registration {
 
   async begin(): Promise<void> {
     try {
-      this.#healthy = await this.#askHealth()
+      this.#healthy = (await this.#askHealth()) ?? false
       this.#told = this.#state()
       await this.#call((signal) => this.#options.protocol.register(this.#told, signal))
     } catch (error) {
       this.#over = true
+      const failure = classify(error)
+      // It may be there all the same, only the answer was lost: nobody would keep it, nor take it back.
+      if (failure.effect !== 'none') await this.#leave().catch(ignore)
       await this.#release()
-      throw classify(error)
+      throw failure
     }
+    this.#toldAt = this.#options.clock.now()
     this.#emit({ type: 'registered' })
     this.#arm(this.#interval())
   }
 
   setState(state: RegisteredState): Promise<void> {
     if (!this.#over) this.#wanted = state
+    const { clock } = this.#options
+    const timer = clock.setTimer(() => this.#breakOff('a change of state goes first'), YIELD_MS, undefined)
+    clock.unref(timer)
     return this.#inTurn(async () => {
+      clock.clearTimer(timer)
+      this.#yielding = false
       if (this.#over) return
       const next = this.#state()
       try {
@@ -123,8 +140,8 @@ class Kept implements Registration {
     const wasLost = this.#over
     this.#over = true
     this.#disarm()
-    this.#stopAsking?.()
-    this.#current?.abort(createError({ code: 'CANCELLED', message: 'deregistering' }))
+    this.#breakOff('deregistering')
+    // What is being written is waited for, as long as its time lasts: broken off, it might be carried out after the entry was taken back.
     await this.#tail
     try {
       // Taken by somebody else: it is not ours to take back.
@@ -141,12 +158,18 @@ class Kept implements Registration {
     }
   }
 
+  #breakOff(why: string): void {
+    this.#yielding = true
+    this.#stopAsking?.()
+    this.#breakable?.abort(createError({ code: 'CANCELLED', message: why }))
+  }
+
   async #leave(): Promise<void> {
     const { clock, random, timeoutMs, protocol } = this.#options
     const until = clock.now() + timeoutMs
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#call((signal) => protocol.deregister(signal), until - clock.now())
+        return await this.#call((signal) => protocol.deregister(signal), false, until - clock.now())
       } catch (error) {
         const pauseMs = LEAVE_PAUSE_MS * (0.5 + random())
         if (tries === LEAVE_TRIES || clock.now() + pauseMs >= until) throw error
@@ -166,18 +189,24 @@ class Kept implements Registration {
     if (this.#over) return
     const healthy = await this.#askHealth()
     if (this.#over) return
+    if (healthy === undefined) return this.#postpone()
     if (healthy !== this.#healthy) {
       this.#healthy = healthy
       this.#emit({ type: 'health-changed', healthy })
     }
     try {
-      const { protocol } = this.#options
+      const { protocol, clock, intervalMs } = this.#options
       const state = this.#state()
       if (state !== this.#told) {
         await this.#call((signal) => protocol.setState(state, signal))
         this.#told = state
+        if (this.#over) return
+        if (this.#yielding) return this.#postpone()
+      } else if (this.#failures === 0 && clock.now() - this.#toldAt < intervalMs * DUE_SHARE - 1) {
+        // Only health was asked more often.
+        return
       }
-      const answer = await this.#call((signal) => protocol.beat(state, signal))
+      const answer = await this.#call((signal) => protocol.beat(state, signal), true)
       if (this.#over) return
       if (answer === 'taken') return this.#lose()
       if (answer === 'unknown') {
@@ -186,11 +215,18 @@ class Kept implements Registration {
         this.#emit({ type: 'registered-again' })
       }
       this.#failures = 0
+      this.#toldAt = clock.now()
     } catch (error) {
       if (this.#over) return
+      if (this.#yielding) return this.#postpone()
       this.#failures++
       this.#emit({ type: 'heartbeat-failed', error })
     }
+  }
+
+  // Made up for soon, as if it had failed; but nothing has.
+  #postpone(): void {
+    this.#failures++
   }
 
   #lose(): void {
@@ -218,18 +254,19 @@ class Kept implements Registration {
     return this.#healthy || this.#wanted !== 'ready' ? this.#wanted : 'down'
   }
 
-  async #askHealth(): Promise<boolean> {
+  // Undefined: broken off.
+  async #askHealth(): Promise<boolean | undefined> {
     const { health, intervalMs, clock } = this.#options
     if (health === undefined) return true
     let timer: Timer | undefined
     try {
       const asked = Promise.resolve(detached(health))
-      const late = new Promise<boolean>((resolve) => {
+      const late = new Promise<boolean | undefined>((resolve) => {
         timer = clock.setTimer(() => resolve(false), intervalMs / 2, undefined)
         clock.unref(timer)
-        this.#stopAsking = () => resolve(false)
+        this.#stopAsking = () => resolve(undefined)
       })
-      return (await Promise.race([asked, late])) === true
+      return await Promise.race([asked.then((well) => well === true), late])
     } catch {
       return false
     } finally {
@@ -239,10 +276,14 @@ class Kept implements Registration {
   }
 
   // One call at a time, each with its own end, also where the protocol does not heed the signal.
-  async #call<T>(work: (signal: AbortSignal) => Promise<T>, withinMs: number = this.#options.timeoutMs): Promise<T> {
+  async #call<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+    breakable: boolean = false,
+    withinMs: number = this.#options.timeoutMs,
+  ): Promise<T> {
     const { clock, registrar } = this.#options
     const abort = new AbortController()
-    this.#current = abort
+    this.#breakable = breakable ? abort : undefined
     const late = (): void =>
       abort.abort(
         createError({ code: 'ATTEMPT_TIMEOUT', message: `${registrar} gave no answer within ${withinMs} ms` }),
@@ -255,6 +296,7 @@ class Kept implements Registration {
       return await Promise.race([detached(async () => work(abort.signal)), given])
     } finally {
       clock.clearTimer(timer)
+      this.#breakable = undefined
     }
   }
 
@@ -304,3 +346,5 @@ class Kept implements Registration {
     this.#events.emit({ service, registrar, endpoint: endpoint.id, ...event } as RegistrationEvent)
   }
 }
+
+function ignore(): void {}

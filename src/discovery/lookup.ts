@@ -43,7 +43,7 @@ const SUFFIX = '.fairlead'
  *   `httpTransport({ discovery })`, which picks for each call.
  * - **The port stays the caller's.** Endpoints on other ports than the one that is dialled cannot be reached: take `resolver.acquire()` and connect to `lease.endpoint`.
  * - **It never hears how the call went**, so the endpoint's figures learn nothing from it, and nothing is ejected: each pick is reported at once as neutral.
- *   `acquire` and `report` by hand do better.
+ *   `acquire` and `report` by hand do better. None of them is the one call that shows whether an ejected endpoint is well again.
  *
  * All addresses of the endpoint are given to a caller that asks for all (Node tries one after the other).
  * Fails, through the callback, with what `acquire` fails with: NO_ENDPOINT, SHUTDOWN; NAME_NOT_FOUND when the endpoint has no address of the family.
@@ -68,13 +68,18 @@ export function discoveryLookup(
     // Once and now: whoever connects does not tell.
     lease.report({ kind: 'cancelled', latencyMs: 0 })
     const { id, addresses } = lease.endpoint
-    const found: LookupAddress[] = []
-    for (const { host } of addresses) {
-      const own = isIP(host)
-      if (own === 0) found.push(...(await resolveName(system, host, family)))
-      else if (family === 0 || own === family) found.push({ address: host, family: own === 6 ? 6 : 4 })
-    }
+    const results = await Promise.allSettled(
+      addresses.map(async ({ host }): Promise<readonly LookupAddress[]> => {
+        const own = isIP(host)
+        if (own === 0) return await resolveName(system, host, family)
+        return family === 0 || own === family ? [{ address: host, family: own === 6 ? 6 : 4 }] : []
+      }),
+    )
+    // A name that is not known must not hide the addresses beside it.
+    const found = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
     if (found.length > 0) return found
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
     const message = `endpoint ${id} of ${hostname} has no IPv${family} address`
     throw createError({ code: 'NAME_NOT_FOUND', message, stack: false })
   }

@@ -1,6 +1,7 @@
 // An endpoint as anybody may have written it, read with care: what cannot be called is refused, what is merely odd is mended and said.
 import type { Endpoint } from '../core/contracts/source.ts'
-import { readHost, readPort, readWeight } from './entry.ts'
+import { fitsUrl, readHost, readName, readPort, readWeight } from './entry.ts'
+import { readAddress } from './ip-address.ts'
 
 /** An endpoint, or why it is none. */
 export type EndpointReading = { readonly endpoint: Endpoint } | { readonly refused: string }
@@ -16,7 +17,8 @@ const LONGEST_ID = 1_024
 
 /**
  * Reads one endpoint. The result is a copy with the fields of `Endpoint` and no others.
- * Mended, and told to `onFlaw`: a weight or priority that is none (as if not given), single addresses that are none (left out).
+ * Mended, and told to `onFlaw`: a weight or priority that is none (as if not given), single addresses that are none and a hostname that is an
+ * address (left out).
  */
 export function readEndpoint(given: unknown, onFlaw: FlawListener = ignore): EndpointReading {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) return { refused: 'no endpoint' }
@@ -29,8 +31,12 @@ export function readEndpoint(given: unknown, onFlaw: FlawListener = ignore): End
   if (read.length === 0) return { refused: 'no address' }
   if (state !== undefined && !STATES.includes(state as string)) return { refused: 'no such state' }
   // It goes into Host and SNI: another name would be another server.
-  const name = hostname === undefined ? undefined : readHost(hostname)
-  if (hostname !== undefined && name === undefined) return { refused: 'bad hostname' }
+  const name = hostname === undefined ? undefined : readName(hostname)
+  if (hostname !== undefined && name === undefined) {
+    // An address names nobody, and whoever connects by it goes there, whatever was said of `addresses`.
+    if (!isAddress(hostname)) return { refused: 'bad hostname' }
+    onFlaw('the hostname is an address, left out')
+  }
   const share = weight === undefined ? undefined : readWeight(weight)
   if (weight !== undefined && share === undefined) onFlaw('bad weight, taken as 1')
   const rank = typeof priority === 'number' && Number.isFinite(priority) ? priority : undefined
@@ -56,11 +62,16 @@ function readAddresses(given: unknown, onFlaw: FlawListener): Endpoint['addresse
   for (const each of given.slice(0, MOST_ADDRESSES) as unknown[]) {
     const { host, port } = (typeof each === 'object' && each !== null ? each : {}) as Record<string, unknown>
     const at = { host: readHost(host), port: readPort(port) }
-    if (at.host === undefined) onFlaw('bad host, address left out')
+    if (at.host === undefined || !fitsUrl(at.host)) onFlaw('bad host, address left out')
     else if (at.port === undefined) onFlaw('bad port, address left out')
     else read.push({ host: at.host, port: at.port })
   }
   return read
+}
+
+function isAddress(hostname: unknown): boolean {
+  const host = readHost(hostname)
+  return host !== undefined && Array.isArray(readAddress(host))
 }
 
 function readPorts(given: unknown): Readonly<Record<string, number>> | undefined {

@@ -6,6 +6,7 @@ import { closedError, type ServiceResolver } from './resolver.ts'
 interface Listening {
   readonly listener: (endpoint: Endpoint) => void
   stop: (() => void) | undefined
+  stopped: boolean
 }
 
 /** One holder's resolver of a service. */
@@ -14,13 +15,23 @@ export class ResolverHandle implements Resolver {
   private shared: ServiceResolver | undefined
   private closed: boolean
   private readonly find: (service: string) => ServiceResolver
+  private readonly peek: (service: string) => ServiceResolver | undefined
   private readonly listening: Set<Listening>
 
-  constructor(service: string, find: (service: string) => ServiceResolver) {
+  /**
+   * @param find the shared state of a service, made where there is none
+   * @param peek the same where there is one
+   */
+  constructor(
+    service: string,
+    find: (service: string) => ServiceResolver,
+    peek: (service: string) => ServiceResolver | undefined,
+  ) {
     this.service = service
     this.shared = undefined
     this.closed = false
     this.find = find
+    this.peek = peek
     this.listening = new Set()
   }
 
@@ -28,19 +39,26 @@ export class ResolverHandle implements Resolver {
     return this.current().acquire(context)
   }
 
+  /** Never throws: it is asked in timers, and where another error is on its way to the caller. */
   untried(avoid: ReadonlySet<string>): number {
-    return this.current().untried(avoid)
+    const { shared } = this
+    if (this.closed || shared?.ended === true) return 0
+    try {
+      return (shared ?? this.current()).untried(avoid)
+    } catch {
+      return 0
+    }
   }
 
   /** Listening starts no watch: it goes along with whatever is watched. */
   onRemoved(listener: (endpoint: Endpoint) => void): () => void {
-    const listening: Listening = { listener, stop: undefined }
+    const listening: Listening = { listener, stop: undefined, stopped: false }
     if (this.closed) return () => {}
     this.listening.add(listening)
-    if (this.shared?.ended === false) listening.stop = this.shared.onRemoved(listener)
+    if (this.shared?.ended === false) this.listen(listening, this.shared)
     return () => {
       this.listening.delete(listening)
-      listening.stop?.()
+      stop(listening)
     }
   }
 
@@ -51,7 +69,7 @@ export class ResolverHandle implements Resolver {
   async close(): Promise<void> {
     this.closed = true
     this.shared = undefined
-    for (const { stop } of this.listening) stop?.()
+    for (const listening of this.listening) stop(listening)
     this.listening.clear()
   }
 
@@ -62,7 +80,22 @@ export class ResolverHandle implements Resolver {
     const found = this.find(this.service)
     this.shared = found
     // What is still told by one that was let go (its last leases) is wanted as well: it is not asked to stop.
-    for (const listening of this.listening) listening.stop = found.onRemoved(listening.listener)
+    for (const listening of this.listening) this.listen(listening, found)
     return found
   }
+
+  private listen(listening: Listening, to: ServiceResolver): void {
+    listening.stop = to.onRemoved((endpoint) => {
+      if (listening.stopped) return
+      // Let go, made anew, and in use there: it will be told of when it leaves.
+      const now = this.peek(this.service)
+      if (now !== to && now?.ended === false && now.keeps(endpoint.id)) return
+      listening.listener(endpoint)
+    })
+  }
+}
+
+function stop(listening: Listening): void {
+  listening.stopped = true
+  listening.stop?.()
 }

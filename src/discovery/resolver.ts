@@ -32,6 +32,8 @@ export interface ResolverParts {
   readonly startupMs: number
   readonly slowStartMs: number | undefined
   readonly drainMs: number
+  /** Calls of all services so far: says which of them was used before which. */
+  readonly uses: { count: number }
 }
 
 type AcquireContext = PickContext & { readonly deadline?: Deadline | undefined }
@@ -41,6 +43,8 @@ export class ServiceResolver implements Keeper {
   readonly service: string
   readonly clock: Clock
   ended: boolean
+  /** Which of all calls of the discovery its last one was. */
+  lastUse: number
   private readonly parts: ResolverParts
   private readonly ejector: Ejector | undefined
   private readonly departures: Departures
@@ -61,6 +65,7 @@ export class ServiceResolver implements Keeper {
     this.service = service
     this.clock = clock
     this.ended = false
+    this.lastUse = 0
     this.parts = parts
     this.ejector =
       ejection === undefined
@@ -91,7 +96,18 @@ export class ServiceResolver implements Keeper {
   }
 
   acquire(context: AcquireContext | undefined): Lease | Promise<Lease> {
+    this.lastUse = ++this.parts.uses.count
     return this.known ? this.take(context ?? NO_CONTEXT) : this.wait(context)
+  }
+
+  /** There is somebody whom the source names. */
+  get populated(): boolean {
+    return this.states.size > 0
+  }
+
+  /** The endpoint is listed, or finishes its calls and is told of later. */
+  keeps(id: string): boolean {
+    return this.states.has(id) || this.departures.drains(id)
   }
 
   untried(avoid: ReadonlySet<string>): number {
@@ -136,22 +152,33 @@ export class ServiceResolver implements Keeper {
     }
   }
 
-  async end(): Promise<void> {
+  /** Ends as too many services are asked for. */
+  letGo(maxServices: number): Promise<void> {
+    const { service, parts } = this
+    const why = `more than maxServices (${maxServices}) services were asked for before ${parts.source.name} answered, and it was let go`
+    return this.end(
+      createError({ code: 'NO_ENDPOINT', message: `no endpoint of ${service}: ${why}`, service, stack: false }),
+    )
+  }
+
+  /** @param reason what calls that wait for the first word fail with */
+  async end(reason: Error = closedError(this.service)): Promise<void> {
     if (this.ended) return
     this.ended = true
-    this.firstWord.fail(closedError(this.service))
+    this.firstWord.fail(reason)
     for (const state of this.states.values()) state.listed = false
     this.departures.end(this.states.values())
     await this.intake?.close()
   }
 
   /** Of `Keeper`. */
-  settled(state: EndpointState, lease: CountedLease, kind: Outcome['kind'], now: number | undefined): void {
+  settled(state: EndpointState, lease: CountedLease, outcome: Outcome, now: number | undefined): void {
     if (!state.listed) {
-      if (state.inFlight === 0) this.departures.idle(state)
+      if (state.idle) this.departures.idle(state)
       return
     }
-    this.ejector?.judge(state, lease, kind, now)
+    const { kind } = outcome
+    this.ejector?.judge(state, lease, outcome, now)
     // An ejection may have brought a new word of the source already.
     if (state.doubtful && state.listed) this.doubted.add(state)
     else this.doubted.delete(state)
@@ -168,7 +195,12 @@ export class ServiceResolver implements Keeper {
       const { id } = endpoint
       // Figures survive an update, and an absence that is not long: the endpoint is the same.
       const state = this.states.get(id) ?? this.departures.back(id, now) ?? new EndpointState(endpoint, this)
-      if (state.endpoint !== endpoint) state.become(endpoint)
+      if (state.endpoint !== endpoint && state.become(endpoint)) {
+        // At another place: what was known was known of another process.
+        this.ejector?.leave(state)
+        this.doubted.delete(state)
+        this.slowStart.gone(state)
+      }
       if (!state.listed) {
         state.listed = true
         this.ejector?.join(state)
@@ -211,19 +243,29 @@ export class ServiceResolver implements Keeper {
     for (const state of old) state.inView = false
     for (const state of view) state.inView = true
     this.view = view
-    this.parts.balancer.update(view)
+    this.tellBalancer()
+  }
+
+  // It may be anybody's: its fault must not end the update, nor escape from the timer that brought us here. Who is not in its view is not taken from it.
+  private tellBalancer(): void {
+    const { balancer, events, source } = this.parts
+    try {
+      balancer.update(this.view)
+    } catch (error) {
+      events.emit({ type: 'balancer-failed', service: this.service, source: source.name, error })
+    }
   }
 
   private take(context: PickContext): Lease {
     const now = this.clock.now()
     if (now >= this.slowStart.nextAt) {
       this.slowStart.step(now)
-      this.parts.balancer.update(this.view)
+      this.tellBalancer()
     }
-    const probed = this.ejector?.probe(context.avoid, now)
+    const probed = context.noProbe === true ? undefined : this.ejector?.probe(context.avoid, now)
     if (probed !== undefined) return probed.take(now, true)
     const picked = this.parts.balancer.pick(context, now)
-    return (this.own(picked) ?? this.further(context)).take(now, false)
+    return (this.own(picked) ?? this.further(context, now)).take(now, false)
   }
 
   // A balancer may be anybody's: what it gives has to be one of those that it was told of last.
@@ -231,19 +273,25 @@ export class ServiceResolver implements Keeper {
     return picked instanceof EndpointState && picked.inView && picked.keeper === this ? picked : undefined
   }
 
-  // The balancer has nobody whom the call has not tried: the next tiers, then whoever is ejected, then the tried ones again.
-  private further({ key, avoid }: PickContext): EndpointState {
+  // The balancer has nobody whom the call has not tried: the next tiers, then a tried one that does well on the whole, then whoever is ejected, then
+  // the tried ones again. One bad call is less of a sign than an ejection.
+  private further({ key, avoid, onlyUntried }: PickContext, now: number): EndpointState {
     const { random, balancer } = this.parts
     const tried = avoid ?? NOBODY
     const any = (wanted: (state: EndpointState) => boolean): EndpointState | undefined =>
       anyOfBestTier(this.states.values(), wanted, random)
     const found =
       any((state) => !state.ejected && !tried.has(state.endpoint.id)) ??
+      (onlyUntried === true ? undefined : any((state) => !state.ejected && !state.failing)) ??
       any((state) => !tried.has(state.endpoint.id)) ??
       this.own(balancer.pick(key === undefined ? NO_CONTEXT : { key })) ??
       any(() => true)
-    if (found === undefined) throw this.noEndpoint()
-    return found
+    if (found !== undefined) return found
+    this.refreshSoon(now)
+    // A source that answers at once has been heard by now.
+    const heard = any(() => true)
+    if (heard === undefined) throw this.noEndpoint()
+    return heard
   }
 
   private refreshSoon(now: number): void {

@@ -1,6 +1,6 @@
 // Stops calling a peer that fails, and finds out gently when it is well again (Nygard, "Release It!").
 import type { Clock, Random } from '../core/clock.ts'
-import type { CallContext } from '../core/context.ts'
+import { type CallContext, hasTried } from '../core/context.ts'
 import { type Describable, describedBy, type LayerDescription, layerPrototype, type Subject } from '../core/describe.ts'
 import type { CircuitState, Events } from '../core/events.ts'
 import { type Handler, isRefusal, type Layer, type Refusal, refuse } from '../core/handler.ts'
@@ -271,7 +271,9 @@ class Machine implements Subject {
   #failed(generation: number, error: unknown, context: CallContext, began: number): void {
     if (generation !== this.#generation) return
     const verdict = verdictOf(error)
-    const elsewhere = context.resolver !== undefined && context.resolver.untried(context.tried) > 0
+    const { resolver } = context
+    // Nobody was asked yet (it waited to be told whom), or there are others: neither says anything of the service.
+    const elsewhere = resolver !== undefined && (!hasTried(context) || resolver.untried(context.tried) > 0)
     if (verdict === 'success') this.#succeeded(generation, began)
     else if (verdict === 'neutral' || elsewhere) this.#neutral(generation)
     else if (this.state === 'half-open') this.#trip('a probe failed')

@@ -34,7 +34,8 @@ export interface HedgeOptions extends Seams {
  * Only for calls that are idempotent, while the deadline has time left and, behind a resolver, while there is an endpoint that the call has not tried.
  * The first success counts, and the others are aborted with `CANCELLED`, which says nothing of their endpoints but that it took at least so long. A failure
  * waits for those that are still out; with nobody out it goes out at once: whether to try again is for `retry`, which stands outside.
- * A hedge that is refused (circuit open, cap reached, no budget) is as if it had not been.
+ * A hedge that is refused (circuit open, cap reached, no budget) is as if it had not been, but what it took of the budget stays spent: where hedges
+ * are refused there is more load than can be borne.
  */
 export function hedge(options: HedgeOptions = {}): Layer & Describable<LayerDescription> {
   knownOptions('hedge', options, ['delayMs', 'percentile', 'minDelayMs', 'hedges', 'budget', ...SEAMS])
@@ -199,9 +200,6 @@ class Race {
     if (this.#over || !this.#worthIt() || !this.#rules.spend()) return
     this.#hedged++
     const { seen } = this.#rules
-    const { service, operation, attempt } = this.#context
-    if (seen.events.heard)
-      seen.events.emit({ type: 'hedge', service, operation, attempt, afterMs: this.#delayMs * this.#hedged })
     const runner = this.#context.fork(NO_CHANGE)
     let work: Promise<unknown> | Refusal
     try {
@@ -209,7 +207,12 @@ class Race {
     } catch (error) {
       work = Promise.reject(error)
     }
-    if (!isRefusal(work)) this.#run(runner, work, seen.clock.now())
+    if (!isRefusal(work)) {
+      const { service, operation, attempt } = this.#context
+      if (seen.events.heard)
+        seen.events.emit({ type: 'hedge', service, operation, attempt, afterMs: this.#delayMs * this.#hedged })
+      this.#run(runner, work, seen.clock.now())
+    }
     if (this.#hedged < this.#rules.hedges) this.#arm()
   }
 

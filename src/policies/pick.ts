@@ -1,11 +1,13 @@
 // The innermost layer: picks an endpoint for each attempt, and tells the resolver how it went.
 import type { Clock } from '../core/clock.ts'
-import type { CallContext } from '../core/context.ts'
+import { type AbortWatcher, type CallContext, triesOnce, watchAbort } from '../core/context.ts'
 import type { Lease, Outcome, Resolver } from '../core/contracts/balancer.ts'
 import { type Describable, described, type LayerDescription } from '../core/describe.ts'
 import { type Handler, isRefusal, type Layer, type Refusal } from '../core/handler.ts'
 import { invalidOption } from '../core/options.ts'
+import { stickyKeyOf } from '../core/sticky-key.ts'
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
+import { createError } from '../errors/classes.ts'
 import { classify } from '../errors/classify.ts'
 import { CODES } from '../errors/codes.ts'
 import { type Seams, world } from './seams.ts'
@@ -17,7 +19,8 @@ const MOST_FAILOVERS = 3
 export interface PickOptions extends Seams {
   /**
    * Which calls belong together: those with the same key go to the same endpoint, where the balancer is one that sticks
-   * (`sticky`, `consistent-hash`). Asked at each pick; undefined for a call that may go anywhere. Default: every call may.
+   * (`sticky`, `consistent-hash`). Asked at each pick; undefined or null for a call that may go anywhere; what is no string counts as the
+   * text that it gives. Default: every call may go anywhere.
    * @example pick(resolver, { stickyKey: (input) => (input as { customerId: string }).customerId })
    */
   readonly stickyKey?: ((request: unknown, context: CallContext) => string | undefined) | undefined
@@ -25,7 +28,7 @@ export interface PickOptions extends Seams {
 
 /**
  * Takes a lease for the attempt, sets `context.endpoint`, and reports the outcome once, when the work and all that it
- * tracked are over. Endpoints that the call has tried are avoided.
+ * tracked are over; that the answer is there, or that nobody waits for it any more, it says as soon as it is so. Endpoints that the call has tried are avoided.
  *
  * An endpoint that could not even be reached (effect `none`, no connection) is passed over for an untried one within the
  * same attempt: nothing was sent, so this is no retry and costs no budget (gRPC calls it a transparent retry, gRFC A6).
@@ -54,16 +57,58 @@ function attempt<Req, Res, C extends CallContext>(
   at: Where,
   failovers: number,
 ): Promise<Res> | Refusal {
+  let key: string | undefined
   let lease: Lease | Promise<Lease>
   try {
-    const key = at.stickyKey?.(request, context)
-    lease = at.resolver.acquire({ key, avoid: context.tried, deadline: context.deadline })
+    key = at.stickyKey === undefined ? undefined : stickyKeyOf(at.stickyKey(request, context))
+    lease = at.resolver.acquire({
+      key,
+      avoid: context.tried,
+      onlyUntried: triesOnce(context),
+      deadline: context.deadline,
+    })
   } catch (error) {
     return Promise.reject(error)
   }
-  if (!('report' in lease))
-    return arrival(lease, context).then((taken) => withLease(taken, next, request, context, at, failovers))
-  return withLease(lease, next, request, context, at, failovers)
+  if ('report' in lease) return withLease(lease, next, request, context, at, failovers)
+  // Who waits to be told whom to ask has sent nothing.
+  if (context.endpoint === undefined) context.effect = 'none'
+  return arrival(lease, context).then((taken) => {
+    // Of those who waited together all are given theirs at once: what the others have now is known only here.
+    const mine = takenBefore(taken, context) ? again(taken, key, at, context) : taken
+    context.effect = 'unknown'
+    return withLease(mine, next, request, context, at, failovers)
+  })
+}
+
+// There is nothing to wait for any more: whoever could only be waited for is not had.
+function again(lease: Lease, key: string | undefined, at: Where, context: CallContext): Lease {
+  let other: Lease | Promise<Lease>
+  try {
+    other = at.resolver.acquire({
+      key,
+      avoid: context.tried,
+      onlyUntried: triesOnce(context),
+      deadline: context.deadline,
+    })
+  } catch {
+    return lease
+  }
+  if (!('report' in other)) {
+    other.then(giveBack, () => {})
+    return lease
+  }
+  giveBack(lease)
+  return other
+}
+
+// In a part of the call where nobody is tried twice.
+function takenBefore({ endpoint }: Lease, context: CallContext): boolean {
+  return triesOnce(context) && context.tried.has(endpoint.id)
+}
+
+function giveBack(lease: Lease): void {
+  lease.report({ kind: 'cancelled', latencyMs: 0 })
 }
 
 function withLease<Req, Res, C extends CallContext>(
@@ -74,27 +119,33 @@ function withLease<Req, Res, C extends CallContext>(
   at: Where,
   failovers: number,
 ): Promise<Res> | Refusal {
+  if (takenBefore(lease, context)) {
+    giveBack(lease)
+    return Promise.reject(nobodyElse(context))
+  }
   context.endpoint = lease.endpoint
   context.markTried(lease.endpoint.id)
   const began = at.clock.now()
+  const waiting = lease.answered === undefined ? undefined : new Waiting(lease, at.clock, began, context)
   let work: Promise<Res> | Refusal
   try {
     work = next(request, context)
   } catch (error) {
-    lease.report(outcomeOf(error, context, 0))
+    report(lease, waiting, context, outcomeOf(error, context, 0))
     throw error
   }
   if (isRefusal(work)) {
-    lease.report({ kind: 'cancelled', latencyMs: 0 })
+    waiting?.over()
+    giveBack(lease)
     return work
   }
   return work.then(
     (answer) => {
-      report(lease, context, { kind: 'success', latencyMs: at.clock.now() - began })
+      report(lease, waiting, context, { kind: 'success', latencyMs: at.clock.now() - began })
       return answer
     },
     (error: unknown) => {
-      report(lease, context, outcomeOf(error, context, at.clock.now() - began))
+      report(lease, waiting, context, outcomeOf(error, context, at.clock.now() - began))
       if (
         failovers < MOST_FAILOVERS &&
         unreached(error) &&
@@ -107,15 +158,63 @@ function withLease<Req, Res, C extends CallContext>(
   )
 }
 
-// A body that still streams, or work that a timeout left behind, is a call in flight.
-function report(lease: Lease, context: CallContext, outcome: Outcome): void {
+// A body that still streams, or work that a timeout left behind, is a call in flight, but nobody waits for an answer any more.
+function report(lease: Lease, waiting: Waiting | undefined, context: CallContext, outcome: Outcome): void {
   const { tracked } = context
-  if (tracked === undefined) lease.report(outcome)
-  else
-    tracked.then(() => {
-      if (context.tracked === tracked) lease.report(outcome)
-      else report(lease, context, outcome)
-    })
+  if (tracked === undefined) {
+    waiting?.over()
+    lease.report(outcome)
+    return
+  }
+  waiting?.answered(outcome.latencyMs)
+  tracked.then(() => {
+    if (context.tracked === tracked) lease.report(outcome)
+    else report(lease, waiting, context, outcome)
+  })
+}
+
+// From the pick to the answer. Ends with the attempt as well, even where the work goes on regardless.
+class Waiting implements AbortWatcher {
+  nextWatcher: AbortWatcher | undefined
+  readonly #lease: Lease
+  readonly #clock: Clock
+  readonly #began: number
+  #over: boolean
+
+  constructor(lease: Lease, clock: Clock, began: number, context: CallContext) {
+    this.nextWatcher = undefined
+    this.#lease = lease
+    this.#clock = clock
+    this.#began = began
+    this.#over = false
+    watchAbort(context, this)
+  }
+
+  onAborted(): void {
+    this.answered(this.#clock.now() - this.#began)
+  }
+
+  answered(latencyMs: number): void {
+    if (this.#over) return
+    this.#over = true
+    this.#lease.answered?.(latencyMs)
+  }
+
+  /** The report says the same. */
+  over(): void {
+    this.#over = true
+  }
+}
+
+function nobodyElse({ service, operation, attempt }: CallContext): FairleadError {
+  return createError({
+    code: 'NO_ENDPOINT',
+    message: `no endpoint of ${service} that is not being asked already`,
+    service,
+    operation,
+    attempt,
+    stack: false,
+  })
 }
 
 function outcomeOf(thrown: unknown, context: CallContext, latencyMs: number): Outcome {
@@ -145,7 +244,7 @@ function arrival(lease: Promise<Lease>, context: CallContext): Promise<Lease> {
     })
     lease.then(
       (taken) => {
-        if (left) return taken.report({ kind: 'cancelled', latencyMs: 0 })
+        if (left) return giveBack(taken)
         stop()
         resolve(taken)
       },

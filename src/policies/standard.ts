@@ -46,6 +46,8 @@ export interface OperationPolicies {
   readonly fallback?: readonly Fallback<unknown>[] | undefined
   readonly cache?: CacheOptions | undefined
   readonly coalesce?: CoalesceOptions | undefined
+  /** It takes or gives a stream: those cannot be compared, and one that is sent cannot be sent several times over, so no quorum. */
+  readonly streams?: boolean | undefined
 }
 
 /** Names of the standard options, seams included. */
@@ -106,10 +108,13 @@ export function standard(name: string, options: StandardOptions, pick?: Layer | 
       : attemptTimeoutLayer(attemptTimeoutMs, seen),
   )
   if (slots !== undefined) layers.push(slots)
-  if (options.quorum !== undefined && options.quorum !== false)
-    layers.push(quorum(optionsObject('quorum', options.quorum, 'give its options, or false')))
+  const voting =
+    options.quorum === undefined || options.quorum === false
+      ? undefined
+      : quorum(optionsObject('quorum', options.quorum, 'give its options, or false'))
+  if (voting !== undefined) layers.push(voting)
   if (pick !== undefined) layers.push(pick)
-  return new Pipelines(deadlineMs, seen, breaker, slots, layers.slice(), seams)
+  return new Pipelines(deadlineMs, seen, breaker, slots, layers.slice(), seams, voting)
 }
 
 // Layers without state: one of each is enough for all who were given no clock of their own.
@@ -128,6 +133,7 @@ class Pipelines implements Standard {
   private readonly world: World
   private readonly shared: readonly Layer[]
   private readonly seams: Seams
+  private readonly voting: Layer | undefined
   // A description shows the layers that run: those of one operation have state of their own.
   private running: WeakMap<OperationPolicies, readonly Layer[]> | undefined
 
@@ -138,6 +144,7 @@ class Pipelines implements Standard {
     slots: Bulkhead | undefined,
     shared: readonly Layer[],
     seams: Seams,
+    voting: Layer | undefined,
   ) {
     this.deadlineMs = deadlineMs
     this.circuitBreaker = circuitBreaker
@@ -145,6 +152,7 @@ class Pipelines implements Standard {
     this.world = seen
     this.shared = shared
     this.seams = seams
+    this.voting = voting
     this.running = undefined
   }
 
@@ -170,7 +178,10 @@ class Pipelines implements Standard {
   }
 
   private all(own: OperationPolicies): readonly Layer[] {
-    const { shared } = this
+    const shared =
+      own.streams === true && this.voting !== undefined
+        ? this.shared.filter((layer) => layer !== this.voting)
+        : this.shared
     const inner = ownLayers(own, this.seams)
     return inner.length === 0 ? shared : [...shared.slice(0, OUTER), ...inner, ...shared.slice(OUTER)]
   }

@@ -7,7 +7,13 @@ import type { CacheOptions } from '../policies/cache.ts'
 import type { CallOptions, CallTemplate } from '../policies/call.ts'
 import type { CoalesceOptions } from '../policies/coalesce.ts'
 import type { Fallback } from '../policies/fallback.ts'
-import { STANDARD_OPTIONS, type Standard, type StandardOptions, standard } from '../policies/standard.ts'
+import {
+  type OperationPolicies,
+  STANDARD_OPTIONS,
+  type Standard,
+  type StandardOptions,
+  standard,
+} from '../policies/standard.ts'
 import { type Callable, type CallResult, checkCallOptions, type Detailed } from './callable.ts'
 import { Gate, Invoker, type Shared, transportHandler } from './invoker.ts'
 import type {
@@ -106,18 +112,20 @@ interface Made {
   describe(): Readonly<Record<string, unknown>>
 }
 
-function makeOperation(operation: Operation, own: ProxyOperationOptions, built: Standard, shared: Shared): Made {
+function makeOperation(operation: Operation, given: ProxyOperationOptions, built: Standard, shared: Shared): Made {
   const at = `operations.${operation.name}`
-  knownOptions(at, own, OPERATION_OPTIONS)
+  knownOptions(at, given, OPERATION_OPTIONS)
+  const own: ProxyOperationOptions & OperationPolicies =
+    operation.streaming === 'none' ? given : { ...given, streams: true }
   const { fallback, cache, coalesce } = own
-  const policies = Object.entries({ fallback, cache, coalesce }).filter(([, given]) => given !== undefined)
-  for (const [policy, given] of policies) {
+  const policies = Object.entries({ fallback, cache, coalesce }).filter(([, each]) => each !== undefined)
+  for (const [policy, each] of policies) {
     if (operation.streaming !== 'none')
-      throw invalidOption(`${at}.${policy}`, given, 'a stream can be read only once; leave it out')
+      throw invalidOption(`${at}.${policy}`, each, 'a stream can be read only once; leave it out')
     if (policy !== 'fallback' && !operation.idempotent)
       throw invalidOption(
         `${at}.${policy}`,
-        given,
+        each,
         'the contract does not say that the operation is idempotent: two calls are not one',
       )
   }

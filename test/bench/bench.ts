@@ -30,7 +30,7 @@ const bench = AREAS[area]
 if (bench === undefined || unknown.length > 0) {
   console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=<part>]`)
   console.error(
-    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick (discovery)',
+    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick, dispatch, trouble (discovery)',
   )
   process.exit(2)
 }

@@ -1,6 +1,13 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test, vi } from 'vitest'
-import { abortContext, type CallContext, createContext, effectSoFar } from '../../src/core/context.ts'
+import {
+  abortContext,
+  type CallContext,
+  createContext,
+  effectSoFar,
+  hasTried,
+  triesOnce,
+} from '../../src/core/context.ts'
 import { deadlineAt } from '../../src/core/deadline.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
 
@@ -143,6 +150,24 @@ describe('fork', () => {
     expect(fork.fork({}).context).toMatchObject({ attempt: 2, headers: { b: '2' } })
   })
 
+  test('shows what is tried to whoever took the set before', () => {
+    const { context } = begin()
+    const seen = context.fork({}).context.tried
+    context.fork({}).context.markTried('a')
+    expect([...seen]).toEqual(['a'])
+  })
+
+  test('a part that tries nobody twice begins with nobody, and the call knows that somebody was tried', () => {
+    const { context } = begin()
+    const part = context.fork({ ownTried: true }).context
+    const deeper = part.fork({}).context
+    expect([context, part, deeper].map(triesOnce)).toEqual([false, true, true])
+    expect(hasTried(context)).toBe(false)
+    deeper.markTried('a')
+    expect([context, part].map((each) => [...each.tried])).toEqual([[], ['a']])
+    expect([context, part, deeper].map(hasTried)).toEqual([true, true, true])
+  })
+
   test('shares what was tried and the locals of the call, and has endpoint and effect of its own', () => {
     const { context } = begin()
     const fork = context.fork({}).context
@@ -152,6 +177,7 @@ describe('fork', () => {
     fork.markTried('b')
     expect([...context.tried]).toEqual(['a', 'b'])
     expect(context.tried).toBe(deeper.tried)
+    expect(begin().context.tried).not.toBe(begin().context.tried)
     const key = Symbol('mine')
     deeper.locals.set(key, 1)
     expect(context.locals.get(key)).toBe(1)

@@ -24,12 +24,36 @@ describe('admission', () => {
     ['a host with a line end', { id: 'a', addresses: [{ host: 'a\r\nx', port: 80 }] }, 'no address'],
     ['a host with credentials', { id: 'a', addresses: [{ host: 'me@a', port: 80 }] }, 'no address'],
     ['a hostname with a line end', good('a', { hostname: 'a\r\nEvil: 1' }), 'bad hostname'],
+    ['a hostname that no URL takes', good('a', { hostname: 'web.1' }), 'bad hostname'],
+    ['an address with a zone', { id: 'a', addresses: [{ host: 'fd00::1%lo', port: 80 }] }, 'bad host'],
+    ['a name that ends in a number', { id: 'a', addresses: [{ host: 'web.1', port: 80 }] }, 'bad host'],
     ['a state that is none', good('a', { state: 'UP' }), 'no such state'],
   ])('leaves out %s', (_what, entry, reason) => {
     const { endpoints, refused, reasons } = admitted([entry, good('b')])
     expect([...endpoints.keys()]).toEqual(['b'])
     expect(refused).toBe(1)
     expect(reasons.join()).toContain(reason)
+  })
+
+  it.each([
+    '127.0.0.1',
+    '169.254.169.254',
+    '0x7f.1',
+    '2130706433',
+    '0177.0.0.1',
+    '127.1.',
+    '::1',
+    '[::1]',
+    'fe80::1%lo',
+  ])('leaves out the hostname %s: a connection would go there, past the address that is allowed', (hostname) => {
+    const { endpoints, reasons } = admitted([good('a', { hostname })], {}, true)
+    expect(endpoints.get('a')).toEqual(good('a'))
+    expect(reasons).toEqual(['the hostname is an address, left out: "a"'])
+  })
+
+  it('keeps a hostname that is a name', () => {
+    for (const hostname of ['Orders.example', 'orders_1.svc', 'localhost.', '0x7f.example', '1.2.3.4.example'])
+      expect(admitted([good('a', { hostname })]).endpoints.get('a')).toEqual(good('a', { hostname }))
   })
 
   it('mends a port that is text, and brackets', () => {

@@ -246,6 +246,57 @@ describe('announce', () => {
     expect(scene.clock.pending).toBe(0)
   })
 
+  it.each([
+    ['a code of another kind', createError({ code: 'INVALID_INPUT' }), 1],
+    ['a bug of a token function', new TypeError('no token yet'), 1],
+    ['options that are refused later', createError({ code: 'INVALID_OPTIONS' }), 3],
+  ])('tries again after %s', async (_, fault, ms) => {
+    const scene = stage()
+    scene.fault = ms === 1 ? fault : refused()
+    const announcement = await begin(scene)
+    scene.fault = fault
+    await scene.clock.advance(ms * 1_000)
+    scene.fault = undefined
+    await scene.clock.advance(10_000)
+    expect(announcement.registered).toBe(true)
+    await announcement.close()
+  })
+
+  it('asks clients to leave also while a registry cannot be told', async () => {
+    const scene = stage()
+    const [a] = scene.options.registrar as readonly Registrar[]
+    const deaf: Registrar = {
+      ...(a as Registrar),
+      register: async (...given) => ({
+        ...(await (a as Registrar).register(...given)),
+        setState: () => new Promise(() => {}),
+      }),
+    }
+    await announceEndpoint({ ...scene.options, registrar: deaf }, scene.process)
+    scene.process.emit('SIGTERM')
+    await scene.clock.advance(3_000)
+    expect(scene.said.slice(1)).toEqual(['0 draining'])
+    scene.process.emit('SIGTERM')
+    await scene.clock.advance(1_000)
+    expect(scene.said.slice(2)).toEqual(['4000 a deregister', '4000 close'])
+    expect(scene.clock.pending).toBe(0)
+  })
+
+  it('does not wait for a registry that hangs at the second signal, and takes back what comes too late', async () => {
+    const scene = stage({}, 20_000)
+    const announcing = begin(scene)
+    scene.process.emit('SIGTERM')
+    await scene.clock.advance(2_000)
+    expect(scene.said.length).toBe(2)
+    scene.process.emit('SIGTERM')
+    await scene.clock.advance(1_000)
+    expect(scene.said.slice(2)).toEqual(['3000 draining', '3000 close'])
+    await scene.clock.advance(20_000)
+    await announcing
+    expect(scene.said.slice(4)).toEqual(['20000 a deregister', '20000 b deregister'])
+    expect(scene.clock.pending).toBe(0)
+  })
+
   it('leaves at once when no registry has ever had it', async () => {
     const scene = stage()
     scene.fault = refused()

@@ -412,3 +412,27 @@ describe('the allow rule over composed sources', () => {
     expect(inForce(registry('r', true, { type: 'snapshot', endpoints: [forged] }))).toEqual([])
   })
 })
+
+describe('a mass loss of one of two', () => {
+  it('is held where the share says so: it is judged by the sum', async () => {
+    const clock = fakeClock()
+    const [one, other] = [registry('one'), registry('other')]
+    const rules = readIntakeOptions({ debounceMs: 0, massLoss: { share: 0.6 } })
+    const told: number[] = []
+    const intake = createIntake({
+      source: unionSources(one, other),
+      service: 'stock',
+      clock,
+      rules,
+      events: createEvents(undefined),
+      onEndpoints: (endpoints) => void told.push(endpoints.length),
+    })
+    one.snapshot(...Array.from({ length: 10 }, (_, n) => at(`a${n}`, `10.1.0.${n}`)))
+    other.snapshot(...Array.from({ length: 10 }, (_, n) => at(`b${n}`, `10.2.0.${n}`)))
+    other.snapshot()
+    expect(told).toEqual([10, 20])
+    await clock.advance(30_000)
+    expect(told).toEqual([10, 20, 10])
+    await intake.close()
+  })
+})

@@ -156,4 +156,18 @@ describe('what is remembered', () => {
     source.list(at('keep'), at('first'))
     expect(view('first')).toBe(last)
   })
+
+  it('keeps those with calls in flight all the same: one of them is known as the same, and not told of', () => {
+    const { source, resolver, lease, view } = bench({}, 'x')
+    const first = view('x')
+    const { told } = listen(resolver)
+    const taken = lease()
+    source.list('y')
+    source.list(...Array.from({ length: 1_500 }, (_, n) => `n${n}`))
+    source.list('z')
+    source.list('x')
+    expect(view('x')).toBe(first)
+    taken.report(ok)
+    expect(told).not.toContain('x')
+  })
 })

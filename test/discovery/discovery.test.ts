@@ -11,7 +11,7 @@ import { at, bench, toldSource } from './support.ts'
 describe('startup', () => {
   it("'lazy', the default: nothing is asked until a call needs it", async () => {
     const source = toldSource()
-    const discovery = createDiscovery({ source, services: ['stock'] })
+    const discovery = createDiscovery({ source })
     await discovery.ready()
     const resolver = discovery.resolver('stock')
     expect(source.watching).toBe(0)
@@ -74,6 +74,9 @@ describe('options', () => {
     [{ source, startup: 'wait' }, 'services'],
     [{ source, startup: 'wait', services: [] }, 'services'],
     [{ source, services: 'stock' }, 'services'],
+    [{ source, services: ['stock'] }, 'services'],
+    [{ source, startup: 'lazy', services: ['stock'] }, 'services'],
+    [{ source, startup: 'wait', services: ['stock', 'x'.repeat(256)] }, 'services'],
     [{ source, startup: 'wait', services: ['a', 'b'], maxServices: 1 }, 'maxServices'],
     [{ source, slowStartMs: 0 }, 'slowStartMs'],
     [{ source, drainMs: -1 }, 'drainMs'],
@@ -97,6 +100,20 @@ describe('options', () => {
       expect((discovery.resolver('stock').acquire() as Lease).endpoint.id).toBe('h:1')
     },
   )
+})
+
+describe('the name of a service', () => {
+  it.each([undefined, null, 1, '', 'a\nb', 'a\u0000', 'x'.repeat(256), {}])('cannot be %j', (service) => {
+    const source = toldSource()
+    const discovery = createDiscovery({ source, clock: fakeClock() })
+    expect(() => discovery.resolver(service as string)).toThrow(expect.objectContaining({ code: 'INVALID_OPTIONS' }))
+    expect(source.watching).toBe(0)
+  })
+
+  it.each(['x'.repeat(255), 'Größe ß', '__proto__'])('can be %j', (service) => {
+    const discovery = createDiscovery({ source: toldSource(), clock: fakeClock() })
+    expect(discovery.resolver(service).service).toBe(service)
+  })
 })
 
 describe('describe', () => {

@@ -38,7 +38,7 @@ describe('failures in a row', () => {
   })
 
   it('a success between them begins the count anew; what was given up or shed does not count', () => {
-    const it = bench({}, 'a', 'b')
+    const it = bench({ ejection: { successRate: 0 } }, 'a', 'b')
     for (let round = 0; round < 5; round++) {
       fail(it, 'a', 2)
       it.call('a')
@@ -82,7 +82,8 @@ describe('success rate', () => {
     const it = bench({}, 'a', 'b')
     for (let n = 0; n < 20; n++) {
       it.call('a', n % 3 === 2 ? 'failure' : 'success')
-      await it.clock.advance(3_100)
+      // Nine of them within 30 s.
+      await it.clock.advance(3_400)
     }
     expect(it.view('a').ejected).toBe(false)
   })
@@ -205,6 +206,42 @@ describe('when its time is over', () => {
     it.lease().report({ kind: 'cancelled', latencyMs: 0 })
     expect(it.lease().endpoint.id).toBe('a')
     expect(it.lease().endpoint.id).toBe('b')
+  })
+
+  it('a probe that was sent and then given up is not sent again at once: whoever hangs would get every impatient call', async () => {
+    const it = await ejected()
+    const { clock } = it
+    let probes = 0
+    const began = clock.now()
+    while (clock.now() - began < 60_000) {
+      const lease = it.lease()
+      await clock.advance(100)
+      if (lease.endpoint.id === 'a') {
+        probes++
+        lease.report({ kind: 'cancelled', latencyMs: 100 })
+      } else lease.report(ok)
+    }
+    // Every 2.5 to 5 s.
+    expect(probes).toBeGreaterThanOrEqual(11)
+    expect(probes).toBeLessThanOrEqual(24)
+  })
+
+  it('after a long ejection the next probe comes no later than after a first one', async () => {
+    const it = await ejected()
+    for (let n = 0; n < 8; n++) {
+      it.lease().report(bad)
+      await it.clock.advance(ejections(it.events).at(-1)?.forMs ?? 0)
+    }
+    it.lease().report({ kind: 'cancelled', latencyMs: 100 })
+    expect(it.lease().endpoint.id).toBe('b')
+    await it.clock.advance(5_000)
+    expect(it.lease().endpoint.id).toBe('a')
+  })
+
+  it('a call that will not say how it went is none', async () => {
+    const it = await ejected()
+    for (let n = 0; n < 5; n++) expect(it.lease({ noProbe: true }).endpoint.id).toBe('b')
+    expect(it.lease().endpoint.id).toBe('a')
   })
 
   it('"too much" of the probe returns it: it is there, and comes behind the others', async () => {

@@ -387,8 +387,26 @@ describe('mass loss', () => {
     await a.clock.advance(3_600_000)
     expect(a.told).toEqual([ids(4)])
     a.snapshot()
+    // It has just come back: what it had is given as long to return as at first.
+    await a.clock.advance(29_999)
+    expect(a.told).toEqual([ids(4)])
+    await a.clock.advance(1)
     expect(a.told.at(-1)).toEqual([])
     expect(types(a).slice(-2)).toEqual(['mass-loss believed', 'endpoints-changed'])
+  })
+
+  it('of a registry that restarts empty again and again is held until it stays', async () => {
+    const a = lab({ debounceMs: 0 })
+    a.snapshot(...ids(4))
+    for (let restart = 0; restart < 5; restart++) {
+      a.snapshot()
+      await a.clock.advance(20_000)
+      a.say(down)
+      await a.clock.advance(20_000)
+    }
+    a.snapshot(...ids(4))
+    expect(types(a).at(-1)).toBe('mass-loss returned')
+    for (const each of a.told) expect(each).toEqual(ids(4))
   })
 
   it('can be turned off, and tuned', async () => {

@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, it } from 'vitest'
 import type { PipelineEvent } from '../../src/core/events.ts'
 import { type KeepOptions, keepRegistered, type RegistrationProtocol } from '../../src/discovery/keep-registered.ts'
-import { isFairleadError } from '../../src/errors/index.ts'
+import { createError, isFairleadError } from '../../src/errors/index.ts'
 import { type FakeClock, fakeClock } from '../../src/testing/fake-clock.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
 
@@ -119,6 +119,21 @@ describe('keepRegistered', () => {
     expect(clock.pending).toBe(0)
   })
 
+  it.each(['UNAVAILABLE', 'ATTEMPT_TIMEOUT', 'CONNECTION_LOST'] as const)(
+    'takes back what may be there when the first answer is lost: %s',
+    async (code) => {
+      const { clock, said, options } = stage(() => ({
+        register: () => Promise.reject(createError({ code })),
+        deregister: never,
+      }))
+      const registering = keepRegistered(options).catch((thrown: unknown) => thrown)
+      await clock.advance(2_000)
+      expect(await registering).toMatchObject({ code })
+      expect(said).toEqual(['0 register ready', '0 deregister', '2000 close'])
+      expect(clock.pending).toBe(0)
+    },
+  )
+
   it('gives up a call that takes no end and heeds no signal', async () => {
     const { clock, options } = stage(() => ({ register: never }))
     const registering = keepRegistered(options).catch((thrown: unknown) => thrown)
@@ -170,10 +185,20 @@ describe('keepRegistered', () => {
     await clock.advance(2_500)
     well = true
     await clock.advance(2_500)
-    expect(said.slice(1)).toEqual(['2500 beat down', '5000 state ready', '5000 beat ready'])
+    expect(said.slice(1)).toEqual(['5000 state ready', '5000 beat ready'])
     await clock.advance(10_000)
     expect(said.at(-1)).toBe('15000 beat ready')
     expect(events.filter(({ type }) => type === 'health-changed')).toMatchObject([{ healthy: true }])
+    await registration.deregister()
+  })
+
+  it('beats no more often for that', async () => {
+    let asked = 0
+    const { clock, said, options } = stage(undefined, { health: () => ++asked < 0 })
+    const registration = await keepRegistered(options)
+    await clock.advance(40_000)
+    expect(asked).toBe(17)
+    expect(timesOf(said, 'beat')).toEqual([10_000, 20_000, 30_000, 40_000])
     await registration.deregister()
   })
 
@@ -262,6 +287,59 @@ describe('keepRegistered', () => {
       expect(said.slice(before)).toEqual(['10000 deregister', '10000 close'])
     },
   )
+
+  it.each(['register', 'setState'] as const)('does not break off what it writes: %s', async (what) => {
+    let healthy = true
+    const { clock, said, options } = stage(
+      (time) => ({
+        beat: async () => 'unknown',
+        [what]: async (_: string, signal: AbortSignal) => {
+          if (said.length > 1) await new Promise<void>((done) => void time.setTimer(done, 1_000, undefined))
+          said.push(signal.aborted ? 'aborted' : `${time.now()} landed`)
+        },
+      }),
+      { health: () => healthy },
+    )
+    const registration = await keepRegistered(options)
+    healthy = what !== 'setState'
+    await clock.advance(10_500)
+    const leaving = registration.deregister()
+    await clock.advance(5_000)
+    await leaving
+    expect(said.slice(-3)).toEqual(['11000 landed', '11000 deregister', '11000 close'])
+    expect(clock.pending).toBe(0)
+  })
+
+  it('waits a moment only for a slow sign of life to tell a state, and makes up for it', async () => {
+    let slow = true
+    const { clock, said, events, options } = stage(() => ({ beat: () => (slow ? never() : Promise.resolve('kept')) }))
+    const registration = await keepRegistered(options)
+    await clock.advance(10_500)
+    slow = false
+    const told = registration.setState('draining')
+    await clock.advance(200)
+    await told
+    expect(said.at(-1)).toBe('10700 state draining')
+    await clock.advance(1_000)
+    expect(said.at(-1)).toBe('11700 beat draining')
+    expect(types(events)).toEqual(['registered'])
+    await registration.deregister()
+    expect(clock.pending).toBe(0)
+  })
+
+  it('does not wait for a health check to tell a state, nor take it for an answer', async () => {
+    let asked = 0
+    const { clock, said, events, options } = stage(undefined, { health: () => (asked++ === 0 ? true : never()) })
+    const registration = await keepRegistered(options)
+    await clock.advance(10_500)
+    const told = registration.setState('draining')
+    await clock.advance(200)
+    await told
+    expect(said).toEqual(['0 register ready', '10700 state draining'])
+    expect(types(events)).toEqual(['registered'])
+    await registration.deregister()
+    expect(clock.pending).toBe(0)
+  })
 
   it('does not wait for a health check to leave', async () => {
     let asked = 0

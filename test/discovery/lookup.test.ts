@@ -161,7 +161,7 @@ describe('with real clients', () => {
 })
 
 describe('the answer', () => {
-  const told = (update: SourceUpdate): { readonly lookup: LookupFunction; readonly outcomes: Outcome[] } => {
+  const told = (update: SourceUpdate) => {
     const outcomes: Outcome[] = []
     const endpoint = update.type === 'snapshot' ? update.endpoints[0] : undefined
     const resolver = {
@@ -172,7 +172,11 @@ describe('the answer', () => {
     }
     const system: LookupFunction = (_host, options, callback) =>
       callback(null, options.all === true ? [{ address: '10.9.9.9', family: 4 }] : '10.9.9.9', 4)
-    return { lookup: discoveryLookup({ resolver: () => resolver }, { lookup: system }), outcomes }
+    return {
+      lookup: discoveryLookup({ resolver: () => resolver }, { lookup: system }),
+      resolver: () => resolver,
+      outcomes,
+    }
   }
   const at = (...hosts: readonly string[]): SourceUpdate => ({
     type: 'snapshot',
@@ -208,6 +212,28 @@ describe('the answer', () => {
     expect(await ask(told(at('db.example')).lookup, 'x')).toEqual(['10.9.9.9', 4])
   })
 
+  it('is what was found, where one of several names does not exist; fails when nothing was', async () => {
+    const { resolver } = told(at('gone.example', '10.0.0.1', 'db.example'))
+    const gone = Object.assign(new Error('nobody knows'), { code: 'ENOTFOUND' })
+    const lookup = discoveryLookup(
+      { resolver },
+      {
+        lookup: (host, _options, callback) =>
+          host === 'gone.example' ? callback(gone, '') : callback(null, [{ address: '10.9.9.9', family: 4 }]),
+      },
+    )
+    expect(await ask(lookup, 'x', { all: true })).toEqual([
+      [
+        { address: '10.0.0.1', family: 4 },
+        { address: '10.9.9.9', family: 4 },
+      ],
+      undefined,
+    ])
+    expect(await ask(lookup, 'x')).toEqual(['10.0.0.1', 4])
+    const none = discoveryLookup({ resolver }, { lookup: (_host, _options, callback) => callback(gone, '') })
+    await expect(ask(none, 'x', { family: 6 })).rejects.toBe(gone)
+  })
+
   it('fails with what acquire fails with, and where the endpoint has no such address', async () => {
     await expect(ask(told({ type: 'absent' }).lookup, 'x')).rejects.toMatchObject({ code: 'NO_ENDPOINT' })
     await expect(ask(told(at('10.0.0.1')).lookup, 'x', { family: 6 })).rejects.toMatchObject({ code: 'NAME_NOT_FOUND' })
@@ -221,6 +247,12 @@ describe('the answer', () => {
       { kind: 'cancelled', latencyMs: 0 },
       { kind: 'cancelled', latencyMs: 0 },
     ])
+  })
+
+  it('takes no probe of an ejected endpoint: how that went would never be known', async () => {
+    const asked = vi.fn(() => ({ endpoint: { id: 'one', addresses: [{ host: '10.0.0.1', port: 80 }] }, report() {} }))
+    await ask(discoveryLookup({ resolver: () => ({ acquire: asked }) }), 'x')
+    expect(asked).toHaveBeenCalledWith({ noProbe: true })
   })
 
   it('comes later, never within the call', async () => {

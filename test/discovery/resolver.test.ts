@@ -111,13 +111,13 @@ describe('updates', () => {
     expect((resolver.acquire() as Lease).endpoint.id).toBe('b')
   })
 
-  it('keeps the figures of an endpoint by its id, with another address too', () => {
+  it('keeps the figures of an endpoint by its id, whatever else is said of it now', () => {
     const { source, balancer, lease, view } = bench({}, 'a', 'b')
     const taken = lease()
     const before = view('a')
-    source.list('b', at('a', { addresses: [{ host: '10.0.0.2', port: 81 }] }))
+    source.list('b', at('a', { hostname: 'a.example.com', metadata: { version: '2' } }))
     expect(view('a')).toBe(before)
-    expect(before).toMatchObject({ inFlight: 1, endpoint: { addresses: [{ host: '10.0.0.2', port: 81 }] } })
+    expect(before).toMatchObject({ inFlight: 1, endpoint: { hostname: 'a.example.com' } })
     taken.report(ok)
     expect(before.inFlight).toBe(0)
     expect(balancer.ids).toEqual(['b', 'a'])
@@ -269,6 +269,18 @@ describe('untried', () => {
     expect(resolver.untried(new Set(['a', 'b', 'c', 'who']))).toBe(0)
   })
 
+  it('is 0 and throws nothing once discovery or the resolver is closed: it is asked in timers and after failures', async () => {
+    const { resolver, discovery } = bench({}, 'a', 'b')
+    const other = discovery.resolver('stock')
+    expect(other.untried(new Set())).toBe(2)
+    await other.close()
+    expect(other.untried(new Set())).toBe(0)
+    const unused = discovery.resolver('unused')
+    await discovery.close()
+    expect(resolver.untried(new Set())).toBe(0)
+    expect(unused.untried(new Set())).toBe(0)
+  })
+
   it('does not count one that is ejected', () => {
     const { resolver, call } = bench({}, 'a', 'b', 'c')
     for (let n = 0; n < 3; n++) call('a', 'failure')
@@ -293,6 +305,18 @@ describe('untried', () => {
     expect(resolver.untried(new Set())).toBe(1)
     call('a')
     expect(resolver.untried(new Set(['b']))).toBe(1)
+  })
+})
+
+describe('the registry is asked again', () => {
+  it('when a call finds nobody, once a second at most', async () => {
+    const { source, resolver, clock } = bench()
+    source.list()
+    for (let n = 0; n < 5; n++) expect(() => resolver.acquire()).toThrow(noEndpoint('knows none'))
+    expect(source.refreshes).toBe(1)
+    await clock.advance(1_000)
+    expect(() => resolver.acquire()).toThrow(noEndpoint('knows none'))
+    expect(source.refreshes).toBe(2)
   })
 })
 
@@ -356,6 +380,66 @@ describe('a balancer of somebody else', () => {
   })
 })
 
+describe('a call that has tried all that do well', () => {
+  it('goes to one of those again before it goes to one that is ejected', () => {
+    const { lease, call } = bench({}, 'a', 'b', 'c')
+    for (let n = 0; n < 3; n++) call('a', 'failure')
+    call('b', 'failure')
+    for (let n = 0; n < 20; n++) {
+      const again = lease({ avoid: new Set(['b', 'c']) })
+      expect(again.endpoint.id).toBe('c')
+      again.report({ kind: 'cancelled', latencyMs: 0 })
+    }
+  })
+
+  it('but not where a tried one is of no use to it', () => {
+    const { lease, call } = bench({}, 'a', 'b', 'c')
+    for (let n = 0; n < 3; n++) call('a', 'failure')
+    expect(lease({ avoid: new Set(['b', 'c']), onlyUntried: true }).endpoint.id).toBe('a')
+  })
+
+  it('and to the ejected one where the tried ones fail all the time', () => {
+    const { lease, call } = bench({}, 'a', 'b')
+    for (let n = 0; n < 3; n++) call('a', 'failure')
+    for (let n = 0; n < 3; n++) call('b', 'failure')
+    expect(lease({ avoid: new Set(['b']) }).endpoint.id).toBe('a')
+  })
+})
+
+describe('a balancer that throws in update', () => {
+  it('harms nobody else: that is told, and calls go to whoever is there', async () => {
+    let broken = false
+    const factory = (): Balancer => {
+      let view: readonly EndpointView[] = []
+      return {
+        update(now) {
+          if (broken) throw new Error('mine')
+          view = now
+        },
+        pick: () => view[0],
+      }
+    }
+    const { source, clock, resolver, events } = bench({ balancer: factory, debounceMs: 100 }, 'a')
+    broken = true
+    source.list('b')
+    await clock.advance(100)
+    expect((resolver.acquire() as Lease).endpoint.id).toBe('b')
+    expect(events).toContainEqual({
+      type: 'balancer-failed',
+      service: 'stock',
+      source: 'told',
+      error: expect.objectContaining({ message: 'mine' }),
+    })
+  })
+
+  it.each([undefined, {}, { update() {} }, { pick() {} }])('and what is no balancer is refused: %o', (made) => {
+    const discovery = createDiscovery({ source: toldSource(), clock: fakeClock(), balancer: (() => made) as never })
+    expect(() => discovery.resolver('stock').acquire()).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTIONS', message: expect.stringContaining('balancer') }),
+    )
+  })
+})
+
 describe('more names than anybody has', () => {
   it('keeps a bounded number of watches, and a resolver that was let go works on', async () => {
     let open = 0
@@ -372,7 +456,7 @@ describe('more names than anybody has', () => {
     const gone = vi.fn()
     kept.onRemoved?.(gone)
     const lease = kept.acquire() as Lease
-    for (let n = 0; n < 20_000; n++) discovery.resolver(`service-${n}`).untried(new Set())
+    for (let n = 0; n < 20_000; n++) (discovery.resolver(`service-${n}`).acquire() as Lease).report(ok)
     await Promise.resolve()
     expect(open).toBeLessThanOrEqual(100)
     expect(gone).not.toHaveBeenCalled()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Endpoint } from '../../src/core/contracts/source.ts'
-import { at, bench } from './support.ts'
+import { at, bad, bench } from './support.ts'
 
 const tried = (...ids: readonly string[]): { readonly avoid: ReadonlySet<string> } => ({ avoid: new Set(ids) })
 
@@ -67,10 +67,14 @@ describe('a call that has tried all of the best tier', () => {
     for (let n = 0; n < 20; n++) expect(['a', 'b']).toContain(lease(tried('a', 'b', 's', 'd', 'far')).endpoint.id)
   })
 
-  it('an ejected one that it has not tried comes before one that it has, and after all others', () => {
+  it('an ejected one that it has not tried comes after all others, also those tried that do not fail all the time', () => {
     const { lease, call } = bench({}, 'a', 'b', at('far', { priority: 1 }))
     for (let n = 0; n < 3; n++) call('a', 'failure')
     expect(lease(tried('b')).endpoint.id).toBe('far')
+    expect(lease(tried('b', 'far')).endpoint.id).toBe('b')
+    for (let n = 0; n < 3; n++) lease(tried('a', 'far')).report(bad)
+    expect(lease(tried('b', 'far')).endpoint.id).toBe('far')
+    for (let n = 0; n < 3; n++) lease(tried('a', 'b')).report(bad)
     expect(lease(tried('b', 'far')).endpoint.id).toBe('a')
     expect(lease(tried('a', 'b', 'far')).endpoint.id).toBe('b')
   })

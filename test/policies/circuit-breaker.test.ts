@@ -35,7 +35,11 @@ function bench(
 ) {
   const clock = fakeClock()
   const breaker = circuitBreaker({ clock, random: () => 0.5, ...options })
-  const run = pipelineOf([breaker, ...(more.inside ?? [])], (work: Work) => work(), {
+  const asking = (work: Work, context: CallContext): Promise<unknown> => {
+    if (more.resolver !== undefined) context.markTried('a:1')
+    return work()
+  }
+  const run = pipelineOf([breaker, ...(more.inside ?? [])], asking, {
     clock,
     ...(more.resolver === undefined ? {} : { resolver: more.resolver }),
   })
@@ -267,6 +271,23 @@ describe('behind a resolver', () => {
     )
     await outcome(run())
     expect(asked).toEqual([['a:1']])
+  })
+
+  test('until somebody was asked, a failure says nothing of the service; what a part of the call has tried counts', async () => {
+    for (const [ask, state] of [
+      [() => undefined, 'closed'],
+      [(context: CallContext) => context.fork({ ownTried: true }).context.markTried('a:1'), 'open'],
+    ] as const) {
+      const clock = fakeClock()
+      const breaker = circuitBreaker({ clock, minimumCalls: 2 })
+      const failing = (_: unknown, context: CallContext): Promise<never> => {
+        ask(context)
+        return BAD()
+      }
+      const run = pipelineOf([breaker], failing, { clock, resolver: resolverWith(0) })
+      for (let call = 0; call < 5; call++) await outcome(run())
+      expect(breaker.state).toBe(state)
+    }
   })
 
   test('a neutral probe gives its place back', async () => {

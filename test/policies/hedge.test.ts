@@ -132,10 +132,11 @@ describe('hedge', () => {
     let made = 0
     const second: Layer = (next) => (request, context) =>
       ++made === 2 ? refuse(() => createError({ code: 'OUTSTANDING_LIMIT' })) : next(request, context)
-    const { clock, call, calls } = bench({ delayMs: 50 }, [second])
+    const { clock, call, calls, told } = bench({ delayMs: 50 }, [second])
     const answer = watch(call())
     await clock.advance(200)
     expect([answer.now, made]).toEqual(['pending', 2])
+    expect(told.of('hedge')).toEqual([])
     calls[0]?.reject(createError({ code: 'CONNECTION_LOST' }))
     await clock.advance(0)
     expect(answer.now).toBe('CONNECTION_LOST')

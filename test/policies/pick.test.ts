@@ -6,8 +6,11 @@ import { deadlineAt } from '../../src/core/deadline.ts'
 import { type Handler, isRefusal, refuse } from '../../src/core/handler.ts'
 import { createError } from '../../src/errors/classes.ts'
 import type { Code, Effect } from '../../src/errors/codes.ts'
+import { attemptTimeout } from '../../src/policies/attempt-timeout.ts'
+import { circuitBreaker } from '../../src/policies/circuit-breaker.ts'
 import { pick } from '../../src/policies/pick.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
+import { deferred, failure, outcome, pipelineOf } from './kit.ts'
 
 interface TestResolver extends Resolver {
   readonly reports: (Outcome & { readonly id: string })[]
@@ -145,6 +148,63 @@ describe('pick', () => {
   })
 })
 
+describe('a lease that is told of the answer', () => {
+  const leasing = () => {
+    const told: unknown[] = []
+    const resolver: Resolver = {
+      ...resolverOf('a'),
+      acquire: () => ({
+        endpoint: { id: 'a', addresses: [] },
+        answered: (latencyMs) => void told.push(latencyMs),
+        report: ({ kind }) => void told.push(kind),
+      }),
+    }
+    return { told, resolver, clock: fakeClock() }
+  }
+
+  it.each<[string, () => Promise<unknown>, string]>([
+    ['answer', async () => 'head', 'success'],
+    ['error', failing('SERVER_ERROR'), 'failure'],
+  ])('hears of the %s while what is tracked goes on', async (_what, end, kind) => {
+    const { told, resolver, clock } = leasing()
+    let read = (): void => {}
+    const call = pipelineOf(
+      [pick(resolver, { clock })],
+      async (_, context) => {
+        context.track(new Promise<void>((resolve) => (read = resolve)))
+        await clock.advance(20)
+        return end()
+      },
+      { clock },
+    )
+    await outcome(call())
+    expect(told).toEqual([20])
+    read()
+    await clock.advance(0)
+    expect(told).toEqual([20, kind])
+  })
+
+  it('hears of the end of the attempt where the work goes on regardless', async () => {
+    const { told, resolver, clock } = leasing()
+    const work = deferred<number>()
+    const layers = [attemptTimeout({ clock, attemptTimeoutMs: 50 }), pick(resolver, { clock })]
+    const result = outcome(pipelineOf(layers, () => work.promise, { clock })())
+    await clock.advance(60)
+    expect([await result, told]).toEqual(['ATTEMPT_TIMEOUT', [50]])
+    work.resolve(1)
+    await clock.advance(0)
+    expect(told).toEqual([50, 'success'])
+  })
+
+  it('hears only the report where that says the same', async () => {
+    const { told, resolver } = leasing()
+    const { context, abort } = start()
+    await run(resolver, async () => 1, context)
+    abort('later')
+    expect(told).toEqual(['success'])
+  })
+})
+
 describe('an endpoint that cannot be reached', () => {
   it('is passed over for an untried one in the same attempt', async () => {
     const resolver = resolverOf('a', 'b')
@@ -249,6 +309,28 @@ describe('before the first word of discovery', () => {
     expect(handler).not.toHaveBeenCalled()
   })
 
+  it('has sent nothing until then', async () => {
+    const { resolver, arrive } = late()
+    const { context } = start()
+    const work = run(resolver, async (_request, inner) => inner.effect, context)
+    expect(context.effect).toBe('none')
+    arrive({ endpoint, report: vi.fn() })
+    expect(await work).toBe('unknown')
+  })
+
+  it('a timeout while it waits has effect none, and does not trip the circuit', async () => {
+    const clock = fakeClock()
+    const resolver: Resolver = { ...late().resolver, untried: () => 0 }
+    const breaker = circuitBreaker({ clock, minimumCalls: 2 })
+    const layers = [breaker, attemptTimeout({ clock, attemptTimeoutMs: 2_000 }), pick(resolver, { clock })]
+    const call = pipelineOf(layers, async () => 1, { clock, resolver, idempotent: false })
+    const errors = Array.from({ length: 5 }, () => failure(call()))
+    await clock.advance(2_000)
+    for (const error of errors)
+      expect(await error).toMatchObject({ code: 'ATTEMPT_TIMEOUT', effect: 'none', retryable: true })
+    expect(breaker.state).toBe('closed')
+  })
+
   it('fails with what discovery says', async () => {
     const { resolver, fail } = late()
     const work = run(resolver, async () => 1)
@@ -272,6 +354,20 @@ describe('sticky key', () => {
       await pick(resolver, { stickyKey })(handler)(request, start().context)
     await pick(resolver)(handler)({ customer: 'c-1' }, start().context)
     expect(keys).toEqual(['c-1', undefined, undefined])
+  })
+
+  it('that is no string counts as its text; null is none', async () => {
+    const keys: unknown[] = []
+    const resolver = resolverOf('a')
+    const acquire = resolver.acquire.bind(resolver)
+    resolver.acquire = (context) => {
+      keys.push(context?.key)
+      return acquire(context)
+    }
+    const stickyKey = (request: unknown): string => request as string
+    for (const key of [42, 7n, false, null, ''])
+      await pick(resolver, { stickyKey })(async () => 1)(key, start().context)
+    expect(keys).toEqual(['42', '7', 'false', undefined, ''])
   })
 
   it('that cannot be told rejects the call, and nothing is taken', async () => {

@@ -1,13 +1,19 @@
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import type { CallContext } from '../../src/core/context.ts'
 import type { Resolver } from '../../src/core/contracts/balancer.ts'
-import { refuse } from '../../src/core/handler.ts'
+import type { RpiReply, RpiTransport } from '../../src/core/contracts/rpi.ts'
+import { type Layer, refuse } from '../../src/core/handler.ts'
+import { createDiscovery } from '../../src/discovery/discovery.ts'
 import { createError } from '../../src/errors/classes.ts'
 import { pick } from '../../src/policies/pick.ts'
 import { type QuorumOptions, quorum } from '../../src/policies/quorum.ts'
 import { retry } from '../../src/policies/retry.ts'
 import { standard } from '../../src/policies/standard.ts'
+import { createProxy, defineContract } from '../../src/rpi/index.ts'
 import { fakeClock } from '../../src/testing/fake-clock.ts'
+import { seededRandom } from '../../src/testing/seeded-random.ts'
+import { toldSource } from '../discovery/support.ts'
 import { type Deferred, deferred, failure, outcome, pipelineOf, thrownBy, watch } from './kit.ts'
 
 const endpoints = (...ids: readonly string[]): Resolver => ({
@@ -20,6 +26,27 @@ const endpoints = (...ids: readonly string[]): Resolver => ({
   refresh: () => undefined,
   close: async () => undefined,
 })
+
+/** Voters that say these things, without anybody around. */
+function alone(options: QuorumOptions, says: readonly unknown[]): () => Promise<unknown> {
+  const left = [...says]
+  const handler = async (): Promise<unknown> => {
+    const what = left.shift()
+    if (what instanceof Error) throw what
+    return what
+  }
+  return pipelineOf([quorum(options)], handler, { clock: fakeClock() })
+}
+
+/** A real resolver, whose source says what a test says. */
+function discovered() {
+  const clock = fakeClock({ now: 1_000 })
+  const source = toldSource()
+  const discovery = createDiscovery({ source, clock, random: seededRandom(1), debounceMs: 0 })
+  const resolver = discovery.resolver('stock')
+  resolver.untried(new Set())
+  return { clock, source, discovery, resolver }
+}
 
 interface Asked extends Deferred<any> {
   readonly context: CallContext
@@ -119,6 +146,28 @@ describe('quorum', () => {
     expect(await error).toMatchObject({ code: 'DECLARED_FAILURE', failure: 'SoldOut' })
   })
 
+  test('through a proxy: a declared failure of two is an answer, and every field of an output counts', async () => {
+    const answers: RpiReply[] = []
+    const transport: RpiTransport = {
+      name: 'told',
+      pick: () => pick(endpoints('a', 'b', 'c')),
+      resolver: () => endpoints('a', 'b', 'c'),
+      invoke: async () => answers.shift() as RpiReply,
+      close: async () => undefined,
+    }
+    const output = z.object({ output: z.number(), level: z.number() })
+    const Stock = defineContract('stock', {
+      read: { http: 'GET /stock', output, failures: { SoldOut: z.object({ sku: z.string() }) } },
+    })
+    const stock = createProxy(Stock, { transport, quorum: { of: 3, vote: (answer) => answer }, retry: false })
+    const soldOut = { output: { sku: 'A' }, failure: 'SoldOut' }
+    answers.push(soldOut, { output: { output: 1, level: 1 } }, soldOut)
+    expect(await failure(stock.read())).toMatchObject({ code: 'DECLARED_FAILURE', failure: 'SoldOut' })
+    const plain = createProxy(Stock, { transport, quorum: { of: 3 }, retry: false })
+    answers.push(...[1, 2, 2].map((level) => ({ output: { output: 1, level } })))
+    expect(await plain.read()).toEqual({ output: 1, level: 2 })
+  })
+
   test('compares what the answer says, not its headers; or what `vote` gives', async () => {
     const reply = (output: unknown, date: string, failure?: string) => ({ output, headers: { date }, failure })
     const plain = bench({ of: 2, agree: 2 })
@@ -151,23 +200,108 @@ describe('quorum', () => {
     expect(answer.now).toEqual({ level: 1 })
   })
 
-  test('does not begin with fewer endpoints than have to agree, and asks fewer than `of` where there are no more', async () => {
+  test('fails with fewer endpoints than have to agree, and asks fewer than `of` where there are no more', async () => {
     const none = bench({ of: 3, agree: 2 }, ['a'])
-    expect(await failure(none.call())).toMatchObject({
+    const error = failure(none.call())
+    await turn()
+    await none.clock.advance(1)
+    expect(await error).toMatchObject({
       code: 'NO_ENDPOINT',
-      message: expect.stringContaining('only 1'),
+      message: expect.stringContaining('2 endpoints have to agree, and only 1 can be asked'),
+      cause: expect.objectContaining({ code: 'NO_ENDPOINT' }),
+      // The one has been asked.
+      effect: 'unknown',
     })
-    expect(none.asked).toHaveLength(0)
+    expect(new Set(none.asked.map(({ context }) => context.endpoint?.id))).toEqual(new Set(['a']))
+    expect(none.asked.every(({ aborted }) => aborted !== undefined)).toBe(true)
     const two = bench({ of: 3, agree: 2 }, ['a', 'b'])
     void outcome(two.call())
     expect(ids(two.asked)).toEqual(['a', 'b'])
   })
 
-  test('an endpoint that answers for two has one vote', async () => {
+  test('an endpoint that answers for two has one vote, under a pick of somebody else', async () => {
     const clock = fakeClock()
-    const resolver: Resolver = { ...endpoints('a'), untried: () => 3 }
-    const call = pipelineOf([quorum({ of: 3 }), pick(resolver, { clock })], async () => 'same', { clock, resolver })
+    const same: Layer = (next) => (request, context) => {
+      context.endpoint = { id: 'a', addresses: [] }
+      return next(request, context)
+    }
+    const call = pipelineOf([quorum({ of: 3 }), same], async () => 'same', { clock })
     expect(await outcome(call())).toBe('DISAGREEMENT')
+  })
+
+  test('an endpoint is asked once, whoever is hoped for: its lease for a second voter is given back', async () => {
+    const clock = fakeClock()
+    const reports: unknown[] = []
+    const resolver: Resolver = {
+      ...endpoints('a'),
+      acquire: () => ({ endpoint: { id: 'a', addresses: [] }, report: ({ kind }) => void reports.push(kind) }),
+      untried: () => 3,
+    }
+    let asked = 0
+    const call = pipelineOf([quorum({ of: 3 }), pick(resolver, { clock })], async () => ++asked, { clock, resolver })
+    expect(await outcome(call())).toBe('NO_ENDPOINT')
+    expect([asked, reports]).toEqual([1, ['cancelled', 'cancelled', 'success']])
+  })
+
+  test('asks those that have failed: it answers as soon as they are well again', async () => {
+    const { clock, source, discovery, resolver } = discovered()
+    source.list('a', 'b', 'c')
+    let well = false
+    const call = pipelineOf(
+      [quorum({ of: 3 }), pick(resolver, { clock })],
+      () => (well ? Promise.resolve('same') : Promise.reject(createError({ code: 'SERVER_ERROR' }))),
+      { clock, resolver },
+    )
+    for (let times = 0; times < 30; times++) {
+      expect(await outcome(call())).toBe('SERVER_ERROR')
+      await clock.advance(100)
+    }
+    expect(resolver.untried(new Set())).toBe(0)
+    well = true
+    expect(await outcome(call())).toBe('same')
+    await discovery.close()
+  })
+
+  test('waits for the first word of discovery, and asks different endpoints then', async () => {
+    const { clock, source, discovery, resolver } = discovered()
+    const asked: unknown[] = []
+    const call = pipelineOf(
+      [quorum({ of: 3, agree: 3 }), pick(resolver, { clock })],
+      async (_, context) => {
+        asked.push(context.endpoint?.id)
+        return 'same'
+      },
+      { clock, resolver },
+    )
+    const answer = watch(call())
+    await clock.advance(10)
+    expect(answer.now).toBe('pending')
+    source.list('a', 'b', 'c')
+    await clock.advance(0)
+    expect(answer.now).toBe('same')
+    expect(asked.sort()).toEqual(['a', 'b', 'c'])
+    const { endpoints: figures = [] } = discovery.inspect('stock') ?? {}
+    expect(figures.map(({ inFlight }) => inFlight)).toEqual([0, 0, 0])
+    await discovery.close()
+  })
+
+  test('says of a failure what all of them may have done', async () => {
+    const refused = () => createError({ code: 'CONNECTION_REFUSED' })
+    const allOut = bench({ of: 3, agree: 3 })
+    const early = failure(allOut.call())
+    allOut.asked[0]?.reject(refused())
+    for (let each = 0; each < 4; each++) {
+      await turn()
+      await allOut.clock.advance(1)
+      allOut.asked.at(-3)?.reject(refused())
+    }
+    expect(await early).toMatchObject({ code: 'CONNECTION_REFUSED', effect: 'unknown' })
+    const none = alone({ of: 2, agree: 1 }, [refused(), refused()])
+    expect(await failure(none())).toMatchObject({ code: 'CONNECTION_REFUSED', effect: 'none' })
+    const one = alone({ of: 3, agree: 2 }, [refused(), 'answer', createError({ code: 'CONNECTION_REFUSED' })])
+    expect(await failure(one())).toMatchObject({ code: 'CONNECTION_REFUSED', effect: 'unknown' })
+    const lost = alone({ of: 3, agree: 2 }, [refused(), createError({ code: 'CONNECTION_LOST' }), refused()])
+    expect(await failure(lost())).toMatchObject({ code: 'CONNECTION_REFUSED', effect: 'unknown' })
   })
 
   test('what is not idempotent goes to one', async () => {

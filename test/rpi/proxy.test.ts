@@ -547,6 +547,20 @@ describe('a stream', () => {
     }
   }
 
+  it('is never voted on: quorum leaves operations alone that stream', async () => {
+    const feed = createProxy(Feed, {
+      transport: scripted(() => ({ output: items({ n: 1 }) })),
+      quorum: { of: 3 },
+    })
+    const seen: unknown[] = []
+    for await (const item of await feed.tail()) seen.push(item)
+    expect(seen).toEqual([{ n: 1 }])
+    const { operations } = describeBuilt(feed) as unknown as {
+      operations: Record<string, { layers: { layer: string }[] }>
+    }
+    expect(operations['tail']?.layers.map(({ layer }) => layer)).not.toContain('quorum')
+  })
+
   it('of answers is validated item by item', async () => {
     const feed = createProxy(Feed, {
       transport: scripted(() => ({ output: items({ n: 1, more: 1 }, { n: 2 }, { n: 'x' }, { n: 3 }) })),

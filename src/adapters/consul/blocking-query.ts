@@ -136,6 +136,8 @@ function updateOf(
   if (entries.length === 0 && !agent.hasToken && headers['x-consul-default-acl-policy'] === 'deny')
     notes.push('no token was sent and the agent denies by default: nobody may be there, or nobody may be seen')
   const reading = readEntries(entries, rules)
+  if (reading.nothing)
+    throw unusable('REPLY_INVALID', `not one entry that Consul answered can be read; ${leftOutNote(reading)}`)
   if (reading.leftOut.size > 0) notes.push(leftOutNote(reading))
   return {
     type: 'snapshot',
@@ -157,6 +159,6 @@ function leftOutNote({ leftOut }: Reading): string {
   return `left out: ${[...leftOut].map(([why, count]) => `${count} with ${why}`).join(', ')}`
 }
 
-function unusable(code: 'REPLY_UNDECODABLE' | 'UNAVAILABLE' | 'FORBIDDEN', message: string): Error {
+function unusable(code: 'REPLY_UNDECODABLE' | 'REPLY_INVALID' | 'UNAVAILABLE' | 'FORBIDDEN', message: string): Error {
   return createError({ code, message, stack: false })
 }

@@ -2,7 +2,7 @@
 import { type Clock, type Random, systemClock, systemRandom } from '../../core/clock.ts'
 import { durationOption, invalidOption } from '../../core/options.ts'
 import { isWellFormed } from '../../core/well-formed.ts'
-import type { RegistryClientOptions, RegistryTls } from '../registry/client.ts'
+import { type RegistryClientOptions, type RegistryTls, shownUrl } from '../registry/client.ts'
 
 /** Where the Consul agent is and how to speak to it. Durations are milliseconds. */
 export interface ConsulAgentOptions {
@@ -52,7 +52,7 @@ export interface AgentSettings {
 export function agentSettings(what: string, options: ConsulAgentOptions): AgentSettings {
   const { url, token, namespace, partition, tls, clock = systemClock, random = systemRandom } = options
   if (typeof url !== 'string')
-    throw invalidOption(`${what}.url`, url, 'give the address of an agent, such as http://127.0.0.1:8500')
+    throw invalidOption(`${what}.url`, shownUrl(url), 'give the address of an agent, such as http://127.0.0.1:8500')
   const timeoutMs = durationOption(`${what}.timeoutMs`, options.timeoutMs, 5_000)
   const headers = async (): Promise<Record<string, string>> => {
     const text = typeof token === 'function' ? await token() : token

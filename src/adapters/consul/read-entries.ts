@@ -1,6 +1,6 @@
 // Reads the answer of /v1/health/service: one entry an instance, with its node and its checks. Odd entries are left out and counted.
 import type { Endpoint } from '../../core/contracts/source.ts'
-import { readHost, readPort, readWeight } from '../../discovery/entry.ts'
+import { readHost, readName, readPort, readWeight } from '../../discovery/entry.ts'
 import {
   ADDRESS_MARK,
   HOSTNAME_MARK,
@@ -29,14 +29,21 @@ export interface Reading {
   readonly endpoints: readonly Endpoint[]
   /** How many entries are no endpoints, by reason. */
   readonly leftOut: ReadonlyMap<string, number>
+  /** Not one could be read, and that was not for their checks or for want of a port: the answer says nothing of who is there. */
+  readonly nothing: boolean
 }
+
+// Who has no port is there, only not to be called.
+const UNREADABLE: readonly string[] = ['no id', 'no address', 'no checks']
 
 type Fields = Readonly<Record<string, unknown>>
 
 const fields = (value: unknown): Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {}
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+// Go writes null for none; one thing where a list is due is a list of one, so that a single check is not taken for no check.
+const list = (value: unknown): readonly unknown[] =>
+  value === undefined || value === null ? [] : Array.isArray(value) ? value : [value]
 
 /** Reads all entries. They come back in the order of their ids, so that equal answers are equal. */
 export function readEntries(entries: readonly unknown[], rules: ReadingRules): Reading {
@@ -50,7 +57,11 @@ export function readEntries(entries: readonly unknown[], rules: ReadingRules): R
     else if (endpoints.has(read.id)) refuse('an id that is there already')
     else endpoints.set(read.id, read)
   }
-  return { endpoints: [...endpoints.values()].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)), leftOut }
+  return {
+    endpoints: [...endpoints.values()].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)),
+    leftOut,
+    nothing: endpoints.size === 0 && UNREADABLE.some((why) => leftOut.has(why)),
+  }
 }
 
 // Undefined: it is not to be called, which is nothing to talk about.
@@ -58,10 +69,12 @@ function readEntry(entry: Fields, rules: ReadingRules): Endpoint | string | unde
   const node = fields(entry['Node'])
   const service = fields(entry['Service'])
   const meta = fields(service['Meta'])
-  const standing = standingOf(list(entry['Checks']).map(fields), meta, rules.passing)
-  if (standing === undefined) return undefined
   const serviceId = text(service['ID']) ?? text(service['Service'])
   if (serviceId === undefined) return 'no id'
+  const checks = list(entry['Checks'])
+  if (checks.some((check) => typeof check !== 'object' || check === null)) return 'no checks'
+  const standing = standingOf(checks.map(fields), meta, rules.passing)
+  if (standing === undefined) return undefined
   const addresses = readAddresses(service, node, rules.taggedAddress)
   if (typeof addresses === 'string') return addresses
   const weights = fields(service['Weights'])
@@ -71,7 +84,7 @@ function readEntry(entry: Fields, rules: ReadingRules): Endpoint | string | unde
     text(meta[rules.zoneMeta]) ??
     text(fields(node['Locality'])['Zone']) ??
     text(fields(node['Meta'])[rules.zoneMeta])
-  const hostname = readHost(meta[HOSTNAME_MARK])
+  const hostname = readName(meta[HOSTNAME_MARK])
   const priority = readWeight(meta[PRIORITY_MARK])
   const ports = readPorts(meta[PORTS_MARK])
   return {

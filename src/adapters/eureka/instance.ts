@@ -1,7 +1,7 @@
 // An instance of Eureka as an endpoint.
-import { isIP } from 'node:net'
 import type { Endpoint } from '../../core/contracts/source.ts'
-import { readHost, readPort, readWeight } from '../../discovery/entry.ts'
+import { readHost, readName, readPort, readWeight } from '../../discovery/entry.ts'
+import { createError } from '../../errors/classes.ts'
 import { datacenterOf, type EurekaInstance, idOf, metadataOf, objectOf, statusOf, textOf } from './wire.ts'
 
 /** How instances become endpoints. */
@@ -32,6 +32,8 @@ const STATES: Readonly<Record<string, NonNullable<Endpoint['state']>>> = {
   DOWN: 'down',
 }
 
+const NO_HOST = 'no host'
+
 /** What an instance says of itself. `id` is given by the caller: it is unique within an application only. */
 export function readEndpoint(instance: EurekaInstance, id: string, choices: InstanceChoices): Reading {
   const way = portOf(instance, choices.secure)
@@ -39,15 +41,14 @@ export function readEndpoint(instance: EurekaInstance, id: string, choices: Inst
   const hostName = readHost(instance['hostName'])
   const ip = readHost(instance['ipAddr'])
   const hosts = (choices.prefer === 'ip' ? [ip, hostName] : [hostName, ip]).filter((host) => host !== undefined)
-  if (hosts.length === 0) return { refused: 'no host' }
+  if (hosts.length === 0) return { refused: NO_HOST }
   const metadata = metadataOf(instance)
   const shown = Object.entries(metadata).filter(([name]) => !name.startsWith(OWN_METADATA))
   const ports = shown.flatMap(([name, value]) => {
     const port = name.endsWith(PORT_METADATA) && name !== PORT_METADATA ? readPort(value) : undefined
     return port === undefined ? [] : [[name.slice(0, -PORT_METADATA.length), port] as const]
   })
-  const named = hostName !== undefined && isIP(hostName) === 0 ? hostName : undefined
-  const hostname = readHost(metadata[HOSTNAME_METADATA]) ?? named
+  const hostname = readName(metadata[HOSTNAME_METADATA]) ?? readName(hostName)
   const weight = readWeight(metadata['weight'])
   const zone = textOf(metadata['zone']) ?? textOf(datacenterOf(instance)['availability-zone'])
   return {
@@ -67,7 +68,7 @@ export function readEndpoint(instance: EurekaInstance, id: string, choices: Inst
 
 /**
  * All instances of one service; those that are no endpoints are left out and told.
- * @param idFor the endpoint's id for an instance that has one
+ * @throws FairleadError REPLY_INVALID when there are instances and none that can be read
  */
 export function readEndpoints(
   instances: readonly { readonly instance: EurekaInstance; readonly prefix: string }[],
@@ -75,18 +76,29 @@ export function readEndpoints(
 ): { readonly endpoints: readonly Endpoint[]; readonly note: string | undefined } {
   const endpoints = new Map<string, Endpoint>()
   const refused: string[] = []
+  let unreadable = false
   for (const { instance, prefix } of instances) {
     const own = idOf(instance)
     if (own === undefined) {
       refused.push('no id')
+      unreadable = true
       continue
     }
     const id = `${prefix}${own}`
     const reading = readEndpoint(instance, id, choices)
-    if ('refused' in reading) refused.push(`${reading.refused}: ${id.slice(0, 80)}`)
-    else if (endpoints.has(id)) refused.push(`twice there: ${id.slice(0, 80)}`)
+    if ('refused' in reading) {
+      refused.push(`${reading.refused}: ${id.slice(0, 80)}`)
+      unreadable ||= reading.refused === NO_HOST
+    } else if (endpoints.has(id)) refused.push(`twice there: ${id.slice(0, 80)}`)
     else endpoints.set(id, reading.endpoint)
   }
+  // Without a port it is only not for us; but where nothing can be read at all, nobody has said that nobody is there.
+  if (unreadable && endpoints.size === 0)
+    throw createError({
+      code: 'REPLY_INVALID',
+      message: `not one instance that Eureka answered can be read; ${noteOf(refused)}`,
+      stack: false,
+    })
   return { endpoints: [...endpoints.values()], note: noteOf(refused) }
 }
 

@@ -15,12 +15,16 @@ export interface Said<T> {
 /** Speaks to whichever server answers. */
 export interface EurekaServers {
   /**
-   * Asks one after the other until one answers in a way that `read` can read. 5xx, 403, 429 and what
+   * Asks one after the other until one answers in a way that `read` can read. 3xx, 5xx, 401, 403, 429, a 404 that `read` does not take, and what
    * cannot be read are this one server's fault; other 4xx would be the same everywhere. Rejects with the last server's FairleadError.
    */
   ask<T>(request: RegistryRequest, read: (answer: RegistryAnswer) => T): Promise<Said<T>>
-  /** Whether a 404 of this server can be believed: a wrong base URL answers the same. Rejects with the reason if not. */
-  prove(server: number, signal: AbortSignal | undefined): Promise<void>
+  /**
+   * The same for what may not be there: a 404 that `read` makes undefined is believed only of a server that has proved to be a Eureka, since a
+   * wrong base URL answers the same; and where something was found before, only of one that proves it now, since a proxy that has lost its
+   * way does so too. One that does not is passed over.
+   */
+  find<T>(request: RegistryRequest, read: (answer: RegistryAnswer) => T | undefined): Promise<T | undefined>
   close(): Promise<void>
 }
 
@@ -36,6 +40,8 @@ class Servers implements EurekaServers {
   readonly #settings: ServerSettings
   readonly #clients: readonly RegistryClient[]
   readonly #proven = new Set<number>()
+  /** Paths under which something was found when they were asked for last. */
+  readonly #found = new Set<string>()
   #order: readonly number[] = []
   #sessionEndsAt = Number.NEGATIVE_INFINITY
 
@@ -45,14 +51,35 @@ class Servers implements EurekaServers {
     this.#clients = servers.map(({ baseUrl, headers }) => registryClient({ baseUrl, headers, tls, timeoutMs, clock }))
   }
 
-  async ask<T>(request: RegistryRequest, read: (answer: RegistryAnswer) => T): Promise<Said<T>> {
+  ask<T>(request: RegistryRequest, read: (answer: RegistryAnswer) => T): Promise<Said<T>> {
+    return this.#ask(request, async (answer) => read(answer))
+  }
+
+  async find<T>(request: RegistryRequest, read: (answer: RegistryAnswer) => T | undefined): Promise<T | undefined> {
+    const { path, signal } = request
+    const said = await this.#ask(request, async (answer, server) => {
+      const value = read(answer)
+      if (value !== undefined) return value
+      if (this.#found.has(path)) this.#proven.delete(server)
+      await this.#prove(server, signal)
+      return undefined
+    })
+    if (said.value === undefined) this.#found.delete(path)
+    else this.#found.add(path)
+    return said.value
+  }
+
+  async #ask<T>(
+    request: RegistryRequest,
+    read: (answer: RegistryAnswer, server: number) => Promise<T>,
+  ): Promise<Said<T>> {
     let failure: unknown
     for (const server of this.#inOrder()) {
       request.signal?.throwIfAborted()
       try {
         const answer = await (this.#clients[server] as RegistryClient).request(request)
         if (answer.status >= 500) throw statusError('Eureka', answer)
-        const value = read(answer)
+        const value = await read(answer, server)
         if (answer.status < 300) this.#proven.add(server)
         return { value, server }
       } catch (error) {
@@ -64,7 +91,7 @@ class Servers implements EurekaServers {
     throw failure
   }
 
-  async prove(server: number, signal: AbortSignal | undefined): Promise<void> {
+  async #prove(server: number, signal: AbortSignal | undefined): Promise<void> {
     if (this.#proven.has(server)) return
     const answer = await (this.#clients[server] as RegistryClient).request({ path: '/apps/delta', signal })
     // 403: changes are switched off there, which only a Eureka server says.
@@ -97,10 +124,13 @@ class Servers implements EurekaServers {
   }
 }
 
-// 403 is what a server says that has just started and does not know its peers' registry yet.
+// 403 is what a server says that has just started and does not know its peers' registry yet. 401 and 404, where it is no answer, are said by
+// one that was set up otherwise than the others, or that is no Eureka at all.
+const OWN_FAULTS: readonly string[] = ['TOO_MANY_REQUESTS', 'FORBIDDEN', 'UNAUTHENTICATED', 'NOT_FOUND']
+
 function isServersFault(error: unknown): boolean {
   const { kind, effect, code } = error as FairleadError
-  return kind !== 'response' || effect !== 'none' || code === 'TOO_MANY_REQUESTS' || code === 'FORBIDDEN'
+  return kind !== 'response' || effect !== 'none' || OWN_FAULTS.includes(code)
 }
 
 function shuffled(count: number, random: () => number): readonly number[] {

@@ -94,7 +94,7 @@ function findApplication(service: string): Find {
   const name = service.toUpperCase()
   const path = `/apps/${pathPart('service', name)}`
   return async (servers, signal) => {
-    const said = await servers.ask({ path, headers: JSON_PLEASE, signal }, (answer) => {
+    const found = await servers.find({ path, headers: JSON_PLEASE, signal }, (answer) => {
       const application = readApplication(answer)
       // What stands between may have mixed up two answers.
       if (application !== undefined && application.name !== '' && application.name !== name)
@@ -105,8 +105,7 @@ function findApplication(service: string): Find {
         })
       return application
     })
-    if (said.value === undefined) await servers.prove(said.server, signal)
-    return said.value?.instances.map((instance) => ({ instance, prefix: '' }))
+    return found?.instances.map((instance) => ({ instance, prefix: '' }))
   }
 }
 
@@ -114,9 +113,8 @@ function findVip(vip: string, secure: boolean): Find {
   const name = vip.toUpperCase()
   const path = `/${secure ? 'svips' : 'vips'}/${pathPart('service', vip)}`
   return async (servers, signal) => {
-    const said = await servers.ask({ path, headers: JSON_PLEASE, signal }, readApplications)
-    if (said.value === undefined) await servers.prove(said.server, signal)
-    return said.value?.applications.flatMap((application) =>
+    const found = await servers.find({ path, headers: JSON_PLEASE, signal }, readApplications)
+    return found?.applications.flatMap((application) =>
       application.instances.map((instance) => ({
         instance,
         // Ids are unique within an application; most VIPs are one, of the same name.
@@ -143,13 +141,17 @@ function watchRegistry(facts: SourceFacts): Watch {
     }
     const listener: ApplicationListener = {
       application: service.toUpperCase(),
-      heard: (instances) =>
-        tell(
-          updateOf(
-            instances?.map((instance) => ({ instance, prefix: '' })),
-            choices,
-          ),
-        ),
+      heard: (instances) => {
+        const found = instances?.map((instance) => ({ instance, prefix: '' }))
+        let update: SourceUpdate
+        try {
+          update = updateOf(found, choices)
+        } catch (error) {
+          // Of this one application; the poll itself is well.
+          update = { type: 'error', error }
+        }
+        tell(update)
+      },
       failed: tell,
     }
     shared.add(listener)

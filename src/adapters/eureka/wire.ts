@@ -120,9 +120,16 @@ function listOf(value: unknown, what: string): readonly Readonly<Record<string, 
   return list
 }
 
-// A gateway that does not know the way says 404 as well, in HTML: that is no word about the service.
+// A gateway that does not know the way says 404 as well, in HTML or in words: that is no word about the service.
 function isUnknown(answer: RegistryAnswer): boolean {
-  return answer.status === 404 && !answer.text.trimStart().startsWith('<')
+  if (answer.status !== 404) return false
+  if (answer.text.trim() === '') return true
+  try {
+    JSON.parse(answer.text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function unreadable(what: string): FairleadError {

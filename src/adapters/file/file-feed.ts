@@ -23,8 +23,12 @@ export interface FileFeedOptions {
 type Sink = (update: SourceUpdate) => void
 
 interface Known {
-  text: string
-  content: FileContent
+  readonly text: string
+  readonly content: FileContent
+  /** When it was read last, by the wall's clock. */
+  readonly readAt: number
+  /** The same, while it cannot be read any more. */
+  readonly since?: number | undefined
 }
 
 interface Listener {
@@ -106,7 +110,12 @@ export class FileFeed {
     let failure: unknown
     for (const [at, result] of read.entries())
       if (result.status === 'fulfilled') this.#known.set(paths[at] as string, result.value)
-      else failure ??= result.reason
+      else {
+        failure ??= result.reason
+        const known = this.#known.get(paths[at] as string)
+        // Leases stand as they stood when it was read last: else all would run out, one after the other, that nobody can be seen to renew.
+        if (known !== undefined) this.#known.set(paths[at] as string, { ...known, since: known.readAt })
+      }
     this.#whole ||= failure === undefined
     const recovered = failure === undefined && this.#error !== undefined
     if (failure === undefined) this.#error = undefined
@@ -123,7 +132,8 @@ export class FileFeed {
       if (facts.size > maxBytes) throw new Error(`it has ${facts.size} bytes, more than maxBytes (${maxBytes})`)
       const text = await readFile(path, { encoding: 'utf8', signal })
       const known = this.#known.get(path)
-      return known?.text === text ? known : { text, content: readContent(text, format, labels) }
+      const content = known?.text === text ? known.content : readContent(text, format, labels)
+      return { text, content, readAt: this.#options.clock.wallNow() }
     } catch (cause) {
       throw createError({
         code: isUndecodable(cause) ? 'REPLY_UNDECODABLE' : 'UNAVAILABLE',
@@ -143,7 +153,7 @@ export class FileFeed {
   #tell(listener: Listener, anyway: boolean = false): void {
     const update = this.#updateOf(listener.service)
     if (update === undefined) return
-    const told = JSON.stringify(update)
+    const told = update.type === 'error' ? String(update.error) : JSON.stringify(update)
     if (told === listener.told && !anyway) return
     listener.told = told
     listener.sink(update)
@@ -154,13 +164,15 @@ export class FileFeed {
     const endpoints = new Map<string, Endpoint>()
     const flaws = new Set<string>()
     let found = false
-    for (const { content } of this.#known.values()) {
+    let read = false
+    for (const { content, since } of this.#known.values()) {
       for (const flaw of [...(content.flaws.get(service) ?? []), ...(content.flaws.get('') ?? [])]) flaws.add(flaw)
       const entries = content.services.get(service)
       if (entries === undefined) continue
       found = true
+      read ||= entries.length > 0 || !content.flaws.has(service)
       for (const { endpoint, until } of entries) {
-        if (until !== undefined && until <= now) continue
+        if (until !== undefined && until <= (since ?? now)) continue
         const known = endpoints.get(endpoint.id)
         if (known === undefined) endpoints.set(endpoint.id, endpoint)
         else if (JSON.stringify(known) !== JSON.stringify(endpoint)) flaws.add('another entry has the same id')
@@ -168,6 +180,8 @@ export class FileFeed {
     }
     // Not in what could be read; it may be in what could not.
     if (!found) return this.#whole ? { type: 'absent' } : undefined
+    // Not one of its entries says anything: that is no word of an empty service.
+    if (!read) return { type: 'error', error: nothingRead(service, flaws) }
     const note = flaws.size === 0 ? {} : { note: `entries left out or mended: ${[...flaws].join(', ')}` }
     return { type: 'snapshot', endpoints: [...endpoints.values()], ...note }
   }
@@ -188,6 +202,15 @@ function withRetry(error: { readonly error: unknown; readonly retryInMs?: number
   readonly retryInMs?: number
 } {
   return { error: error.error, ...(error.retryInMs === undefined ? {} : { retryInMs: error.retryInMs }) }
+}
+
+function nothingRead(service: string, flaws: ReadonlySet<string>): Error {
+  return createError({
+    code: 'REPLY_INVALID',
+    message: `no entry of ${service} can be read: ${[...flaws].join(', ')}`,
+    service,
+    stack: false,
+  })
 }
 
 function isUndecodable(error: unknown): boolean {

@@ -1,5 +1,5 @@
 // The file that registrars share: read, changed and replaced as a whole under its lock, so that readers never see half of it.
-import { open, readFile, realpath, rename, rm } from 'node:fs/promises'
+import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import type { Clock, Random } from '../../core/clock.ts'
 import { isFairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
@@ -87,13 +87,14 @@ export class ServicesFile {
   }
 
   async #read(path: string): Promise<{ readonly document: object; readonly services: Map<string, Entries> }> {
-    let text = ''
+    let text: string
     try {
       text = await readFile(path, 'utf8')
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      return { document: {}, services: new Map() }
     }
-    if (text.trim() === '') return { document: {}, services: new Map() }
+    // One that is empty is just being written by somebody: it is unreadable, not new.
     try {
       const document = parse(text)
       return { document: document as object, services: new Map(servicesOf(document)) }
@@ -112,6 +113,9 @@ export class ServicesFile {
     try {
       const file = await open(fresh, 'wx')
       try {
+        // Who may read it, and who may not, stays as it was.
+        const mode = await modeOf(path)
+        if (mode !== undefined) await file.chmod(mode)
         await file.writeFile(`${JSON.stringify(document, null, 2)}\n`)
         await file.sync()
       } finally {
@@ -123,6 +127,14 @@ export class ServicesFile {
     } finally {
       await rm(fresh, { force: true })
     }
+  }
+}
+
+async function modeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mode & 0o7777
+  } catch {
+    return undefined
   }
 }
 

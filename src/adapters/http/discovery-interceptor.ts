@@ -1,7 +1,16 @@
 // Services for host names as an interceptor of undici, over an agent of the user's own.
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { knownOptions } from '../../core/options.ts'
-import { Attempts, checkHandler, type Dispatched, Reporting, type ServiceOf, Sites, withLease } from './discovered.ts'
+import {
+  Attempts,
+  checkHandler,
+  type Dispatched,
+  Reporting,
+  type ServiceOf,
+  Sites,
+  type StickyKeyOf,
+  withLease,
+} from './discovered.ts'
 import type { ResolverSource } from './options.ts'
 import type { HttpInterceptor } from './resilience.ts'
 import type { DispatchHandler } from './undici.ts'
@@ -10,6 +19,8 @@ import type { DispatchHandler } from './undici.ts'
 export interface DiscoveryInterceptorOptions {
   /** Which service a host name stands for; undefined for one that is none. Default: each host name is the name of a service. */
   readonly serviceOf?: ServiceOf | undefined
+  /** Which requests belong together: those with the same key go to the same endpoint, where the balancer is one that sticks. Default: each may go anywhere. */
+  readonly stickyKey?: StickyKeyOf | undefined
   /** Time. Default: the system's. */
   readonly clock?: Clock | undefined
 }
@@ -25,22 +36,22 @@ export function discoveryInterceptor(
   discovery: ResolverSource,
   options: DiscoveryInterceptorOptions = {},
 ): HttpInterceptor {
-  knownOptions('discoveryInterceptor', options, ['serviceOf', 'clock'])
+  knownOptions('discoveryInterceptor', options, ['serviceOf', 'stickyKey', 'clock'])
   const { clock = systemClock } = options
   const attempts = new Attempts()
-  const sites = new Sites(discovery, options.serviceOf, () => {})
+  const sites = new Sites(discovery, options, () => {})
   return (dispatch) => (request: Dispatched, handler: DispatchHandler) => {
     checkHandler(handler, 'discoveryInterceptor()')
     const site = sites.of(request.origin)
     if (site === undefined) return dispatch(request, handler)
     const tried = attempts.of(request, handler)
-    return withLease(site, tried, handler, (lease) => {
+    return withLease(site, request, tried, handler, (lease) => {
       const { endpoint } = lease
       tried.add(endpoint.id)
-      const reporting = new Reporting(handler, lease, clock)
+      const reporting = new Reporting(handler, lease, clock, request['body'])
       const { host, port } = endpoint.addresses[0] as { readonly host: string; readonly port: number }
-      const name = endpoint.hostname ?? site.url.hostname
-      const secure = site.url.protocol === 'https:' || endpoint.secure === true
+      const name = endpoint.hostname ?? site.name.hostname
+      const secure = site.name.secure || endpoint.secure === true
       try {
         return dispatch(
           {

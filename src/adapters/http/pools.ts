@@ -2,6 +2,7 @@
 import { detached } from '../../core/async-context.ts'
 import type { Clock, Timer } from '../../core/clock.ts'
 import type { Endpoint } from '../../core/contracts/source.ts'
+import { createError } from '../../errors/classes.ts'
 import type { HttpSettings, HttpTls } from './options.ts'
 import { type HttpDispatcher, type OwnDispatcher, undici } from './undici.ts'
 
@@ -13,12 +14,18 @@ export interface Route {
   readonly host: string | undefined
 }
 
-/** Gives each endpoint its pool. */
+/** Gives each endpoint its pool. Services whose endpoints have the same id, name and addresses share one. */
 export interface Pools {
-  /** Without an endpoint: the base URL. */
-  route(endpoint: Endpoint | undefined): Route
-  /** The endpoint of this id is gone: its pool closes once what is being sent on it has ended. */
-  release(id: string): void
+  /**
+   * Without an endpoint: the base URL.
+   * @throws FairleadError SHUTDOWN: these pools are closed
+   */
+  route(endpoint: Endpoint | undefined, service?: string): Route
+  /**
+   * The endpoint of this id is gone from this service. Where no other has it, its pool closes once what is being sent on it has ended, and after
+   * 30 seconds in any case.
+   */
+  release(id: string, service?: string): void
   /** Waits for what is being sent, then closes all connections. */
   close(): Promise<void>
   /** Breaks off what is being sent. */
@@ -27,77 +34,117 @@ export interface Pools {
 
 interface Entry extends Route {
   endpoint: Endpoint
+  readonly place: string
+  readonly holders: Set<Holder>
   readonly pool: OwnDispatcher | undefined
   used: boolean
+}
+
+/** One service: its endpoints by their ids. */
+interface Holder {
+  readonly service: string
+  readonly entries: Map<string, Entry>
 }
 
 // More pools than this at once are endpoints that come and go; those used least lately are closed.
 const MOST_POOLS = 1_000
 // A pool that was not used for one whole round is closed: its endpoint is gone, or idle, which costs a connect at most.
 const ROUND_MS = 60_000
+// For what is being sent to an endpoint that is gone. Who holds leases has waited for them before it says so.
+const DRAIN_MS = 30_000
 
 /** Makes the pools of one transport. */
 export function createPools(settings: HttpSettings): Pools {
   const { base, clock } = settings
   if (base !== undefined) return onePool(settings, base.origin)
+  // By place: an id may stand for one address under several names, and each has its own Host and certificate.
   const entries = new Map<string, Entry>()
-  const closing = new Set<Promise<unknown>>()
+  const services = new Map<string, Holder>()
+  const closing = new Map<OwnDispatcher, Promise<void>>()
+  let closed = false
   const housekeeping = createHousekeeping(clock, () => {
-    for (const [id, entry] of entries) {
+    for (const entry of entries.values()) {
       if (entry.used) entry.used = false
-      else forget(id, entry)
+      else forget(entry)
     }
     return entries.size > 0
   })
 
-  const forget = (id: string, entry: Entry): void => {
-    entries.delete(id)
-    if (entry.pool === undefined) return
-    const end = entry.pool.close().catch(() => {})
-    closing.add(end)
-    end.then(() => closing.delete(end))
+  const letGo = (holder: Holder, entry: Entry): void => {
+    holder.entries.delete(entry.endpoint.id)
+    if (holder.entries.size === 0) services.delete(holder.service)
+    entry.holders.delete(holder)
   }
-  const make = (endpoint: Endpoint): Entry => {
-    if (entries.size >= MOST_POOLS) {
-      const oldest = [...entries].find(([, entry]) => !entry.used) ?? entries.entries().next().value
-      if (oldest !== undefined) forget(...oldest)
+  const forget = (entry: Entry, drainMs: number = Infinity): void => {
+    entries.delete(entry.place)
+    for (const holder of entry.holders) letGo(holder, entry)
+    const { pool } = entry
+    if (pool === undefined) return
+    const stop = drainMs === Infinity ? () => {} : later(clock, drainMs, () => pool.destroy(tooLong()).catch(() => {}))
+    const ended = (): void => {
+      stop()
+      closing.delete(pool)
     }
-    const entry = entryOf(endpoint, settings)
-    entries.set(endpoint.id, entry)
+    closing.set(pool, pool.close().then(ended, ended))
+  }
+  const make = (endpoint: Endpoint, place: string): Entry => {
+    if (entries.size >= MOST_POOLS) {
+      const oldest = [...entries.values()].find((entry) => !entry.used) ?? entries.values().next().value
+      if (oldest !== undefined) forget(oldest)
+    }
+    const entry = entryOf(endpoint, place, settings)
+    entries.set(place, entry)
     housekeeping.start()
     return entry
   }
+  const hold = (endpoint: Endpoint, service: string): Entry => {
+    const place = placeOf(endpoint)
+    const entry = entries.get(place) ?? make(endpoint, place)
+    let holder = services.get(service)
+    if (holder === undefined) services.set(service, (holder = { service, entries: new Map() }))
+    holder.entries.set(endpoint.id, entry)
+    entry.holders.add(holder)
+    return entry
+  }
+  const leave = (holder: Holder, entry: Entry): void => {
+    letGo(holder, entry)
+    if (entry.holders.size === 0) forget(entry, DRAIN_MS)
+  }
 
   return {
-    route(endpoint) {
+    route(endpoint, service = '') {
       if (endpoint === undefined) throw new TypeError('a transport with discovery is called through its pick')
-      let entry = entries.get(endpoint.id)
-      if (entry === undefined) return make(endpoint)
-      if (entry.endpoint !== endpoint) {
+      if (closed) throw createError({ code: 'SHUTDOWN', message: 'the connections are closed', stack: false })
+      const holder = services.get(service)
+      let entry = holder?.entries.get(endpoint.id)
+      if (holder === undefined || entry === undefined) entry = hold(endpoint, service)
+      else if (entry.endpoint !== endpoint) {
         // A refresh gives new objects; only a new address needs a new pool.
         if (samePlace(entry.endpoint, endpoint)) entry.endpoint = endpoint
         else {
-          forget(endpoint.id, entry)
-          entry = make(endpoint)
+          leave(holder, entry)
+          entry = hold(endpoint, service)
         }
       }
       entry.used = true
       return entry
     },
-    release(id) {
-      const entry = entries.get(id)
-      if (entry !== undefined) forget(id, entry)
+    release(id, service = '') {
+      const holder = services.get(service)
+      const entry = holder?.entries.get(id)
+      if (holder !== undefined && entry !== undefined) leave(holder, entry)
     },
     async close() {
+      closed = true
       housekeeping.stop()
-      for (const [id, entry] of entries) forget(id, entry)
-      await Promise.all(closing)
+      for (const entry of entries.values()) forget(entry)
+      await Promise.all(closing.values())
     },
     async destroy(error) {
+      closed = true
       housekeeping.stop()
-      const ends = [...entries.values()].map(({ pool }) => pool?.destroy(error))
-      entries.clear()
-      await Promise.all(ends)
+      for (const entry of entries.values()) forget(entry)
+      await Promise.all([...closing.keys()].map((pool) => pool.destroy(error)))
     },
   }
 }
@@ -121,16 +168,19 @@ function onePool(settings: HttpSettings, origin: string): Pools {
   }
 }
 
-function entryOf(endpoint: Endpoint, settings: HttpSettings): Entry {
+function entryOf(endpoint: Endpoint, place: string, settings: HttpSettings): Entry {
+  const holders = new Set<Holder>()
   const address = endpoint.addresses[0] as { readonly host: string; readonly port: number }
   const scheme = endpoint.secure === true ? 'https' : 'http'
   const direct = `${bracketed(address.host)}:${address.port}`
-  const { hostname } = endpoint
+  const hostname = endpoint.hostname !== undefined && isName(endpoint.hostname) ? endpoint.hostname : undefined
   if (settings.dispatcher !== undefined) {
     // Somebody else's dispatcher cannot be told where a name lives: it is given the address, and the name as Host.
     const host = hostname === undefined ? undefined : `${hostname}:${address.port}`
     return {
       endpoint,
+      place,
+      holders,
       dispatcher: settings.dispatcher,
       origin: `${scheme}://${direct}`,
       host,
@@ -140,9 +190,12 @@ function entryOf(endpoint: Endpoint, settings: HttpSettings): Entry {
   }
   const origin = `${scheme}://${hostname === undefined ? direct : `${hostname}:${address.port}`}`
   const pinned =
-    hostname === undefined && endpoint.addresses.length === 1 ? undefined : endpoint.addresses.map((each) => each.host)
+    hostname === undefined && endpoint.addresses.length === 1
+      ? undefined
+      : // A connection has one port; what is at another is not this endpoint's.
+        endpoint.addresses.filter(({ port }) => port === address.port).map(({ host }) => host)
   const pool = openPool(origin, settings, pinned, hostname)
-  return { endpoint, dispatcher: pool, origin, host: undefined, pool, used: true }
+  return { endpoint, place, holders, dispatcher: pool, origin, host: undefined, pool, used: true }
 }
 
 function openPool(
@@ -164,11 +217,9 @@ function openPool(
     ...(pinned === undefined ? {} : { lookup: pinnedLookup(pinned) }),
   })
   // Connections unlimited: our cap is the only gate, and a cancelled request that waits for a connection would cost one.
-  // Timeouts off: ours are exact, undici's are about a second coarse.
+  // Timeouts: undici's, 300 seconds each, for whoever has none. The transport says with each request that it has its own.
   return new Pool(origin, {
     allowH2,
-    headersTimeout: 0,
-    bodyTimeout: 0,
     // A connection serves many calls, so it must not live in the async context of the first.
     connect: ((options, callback) => detached(() => connect(options, callback))) satisfies typeof connect,
   })
@@ -176,20 +227,54 @@ function openPool(
 
 type Found = (error: Error | null, address: unknown, family?: number) => void
 
+interface Address {
+  readonly address: string
+  readonly family: number
+}
+
 // The name stays in Host and SNI; where it lives is the word of discovery.
 function pinnedLookup(
   hosts: readonly string[],
 ): (name: string, options: { readonly all?: boolean }, callback: Found) => void {
-  const addresses = hosts.map((address) => ({ address, family: isIP(address) }))
-  return (_name, options, callback) => {
-    const first = addresses[0] as { readonly address: string; readonly family: number }
-    if (first.family === 0) process.getBuiltinModule('node:dns').lookup(first.address, options, callback as never)
-    else if (options.all === true)
-      callback(
-        null,
-        addresses.filter((each) => each.family !== 0),
-      )
+  const known = hosts.map((address) => ({ address, family: isIP(address) }))
+  const answer = (found: readonly Address[], all: boolean, callback: Found): void => {
+    const [first] = found as readonly [Address, ...Address[]]
+    if (all) callback(null, [...found])
     else callback(null, first.address, first.family)
+  }
+  return (_name, options, callback) => {
+    const all = options.all === true
+    if (known.every(({ family }) => family !== 0)) {
+      answer(known, all, callback)
+      return
+    }
+    const each = known.map((one) => (one.family === 0 ? resolved(one.address, options) : Promise.resolve([one])))
+    Promise.allSettled(each).then((results) => {
+      // A name that is not known must not hide the addresses beside it.
+      const found = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
+      const failed = results.find((result) => result.status === 'rejected')
+      if (found.length > 0) answer(found, all, callback)
+      else callback(failed?.reason as Error, undefined)
+    })
+  }
+}
+
+function resolved(name: string, options: object): Promise<readonly Address[]> {
+  return new Promise((resolve, reject) => {
+    process.getBuiltinModule('node:dns').lookup(name, { ...options, all: true }, (error, found) => {
+      if (error === null) resolve(found)
+      else reject(error)
+    })
+  })
+}
+
+// A URL takes many spellings for an address (0x7f.1, 2130706433), or for more than a host: those would go elsewhere than discovery says.
+function isName(hostname: string): boolean {
+  if (isIP(hostname) !== 0 || /[\s/\\?#@:[\]]/.test(hostname)) return false
+  try {
+    return isIP(new URL(`http://${hostname}`).hostname) === 0
+  } catch {
+    return false
   }
 }
 
@@ -202,6 +287,11 @@ function bracketed(host: string): string {
   return isIP(host) === 6 ? `[${host}]` : host
 }
 
+// The id, and all that `samePlace` looks at.
+function placeOf({ id, hostname, secure, addresses }: Endpoint): string {
+  return JSON.stringify([id, hostname, secure, addresses.map(({ host, port }) => [host, port])])
+}
+
 function samePlace(one: Endpoint, other: Endpoint): boolean {
   return (
     one.hostname === other.hostname &&
@@ -212,6 +302,17 @@ function samePlace(one: Endpoint, other: Endpoint): boolean {
         address.host === other.addresses[index]?.host && address.port === other.addresses[index]?.port,
     )
   )
+}
+
+function tooLong(): Error {
+  return createError({ code: 'CONNECTION_LOST', message: 'the endpoint is gone, and its answer took too long' })
+}
+
+// Never keeps the process up.
+function later(clock: Clock, ms: number, work: () => void): () => void {
+  const timer = detached(() => clock.setTimer(work, ms, undefined))
+  clock.unref(timer)
+  return () => clock.clearTimer(timer)
 }
 
 // Runs while there is something to look after; never keeps the process up.

@@ -285,8 +285,9 @@ class RelayAttempt implements DispatchHandler {
     this.#head = { status, headers, statusMessage }
     const error = this.#fault(status, headers)
     if (error === undefined) {
-      this.#live()
+      // Before the caller's handler: should it throw, the attempt is over all the same, and its slot is given back.
       this.#resolve()
+      this.#live()
       return
     }
     this.#stage = 'held'

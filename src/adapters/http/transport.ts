@@ -68,7 +68,7 @@ class Transport implements HttpTransport {
         ? undefined
         : keyed<Picking>(MOST_SERVICES, (service) => {
             const resolver = discovery.resolver(service)
-            resolver.onRemoved?.(({ id }) => this.#pools?.release(id))
+            resolver.onRemoved?.(({ id }) => this.#pools?.release(id, service))
             const layer = pick(resolver, { clock, stickyKey })
             // A pipeline of one's own gives the operation along.
             const bare =
@@ -129,7 +129,7 @@ class Transport implements HttpTransport {
       }
       if (plan.sendsStream && context.locals.has(SPENT)) return Promise.reject(context.locals.get(SPENT))
       this.#pools ??= createPools(this.#settings)
-      route = this.#pools.route(context.endpoint)
+      route = this.#pools.route(context.endpoint, operation.service)
       request = outgoing(plan, this.#settings, input, context, route.host)
     } catch (error) {
       return Promise.reject(unsent(error, context))

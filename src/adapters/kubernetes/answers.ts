@@ -19,9 +19,10 @@ export function fields(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {}
 }
 
-/** A list, or an empty one: Go writes null for none. */
+/** A list, or an empty one: Go writes null for none. One thing where a list is due is a list of one. */
 export function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
+  if (value === undefined || value === null) return []
+  return Array.isArray(value) ? value : [value]
 }
 
 /** A text that is not empty, of bearable length. */

@@ -2,6 +2,7 @@
 import { type Clock, type Random, systemClock, systemRandom } from '../../core/clock.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
 import { readPort } from '../../discovery/entry.ts'
+import { shownUrl } from '../registry/client.ts'
 
 /** Options of `kubernetesSource`. Inside a pod none is needed. Durations are milliseconds. */
 export interface KubernetesSourceOptions {
@@ -132,10 +133,11 @@ function clusterServer(): string {
 
 function serverOf(text: unknown): string {
   const fix = 'give https://host:port, with a path if there is one'
-  if (typeof text !== 'string' || !URL.canParse(text)) throw invalidOption('kubernetesSource.server', text, fix)
+  if (typeof text !== 'string' || !URL.canParse(text))
+    throw invalidOption('kubernetesSource.server', shownUrl(text), fix)
   const url = new URL(text)
   if (!/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '' || url.username !== '')
-    throw invalidOption('kubernetesSource.server', `${url.protocol}//${url.host}`, fix)
+    throw invalidOption('kubernetesSource.server', shownUrl(text), fix)
   return url.href.replace(/\/+$/, '')
 }
 

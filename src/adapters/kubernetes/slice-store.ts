@@ -31,6 +31,8 @@ export interface SliceStore {
   readonly size: number
   /** Objects that are no slices, in the last list and since. */
   readonly unreadable: number
+  /** There is something that cannot be read, and nothing that can: that is no word of an empty service. */
+  readonly saysNothing: boolean
   slices(): Iterable<Slice>
   /**
    * Replaces everything. Answers whether anything differs, and the version of the list.
@@ -56,6 +58,12 @@ class Store implements SliceStore {
 
   get unreadable(): number {
     return this.#unreadable
+  }
+
+  get saysNothing(): boolean {
+    const all = [...this.#slices.values()]
+    if (all.some(({ entries }) => entries.length > 0)) return false
+    return this.#unreadable > 0 || all.some(({ unreadable }) => unreadable > 0)
   }
 
   slices(): Iterable<Slice> {

@@ -269,6 +269,10 @@ class SliceWatch implements SourceWatch {
       return
     }
     if (this.#taking === undefined) return
+    if (this.#store.saysNothing) {
+      this.#say({ type: 'error', error: nothingRead() })
+      return
+    }
     const { endpoints, note } = endpointsOf(this.#store.slices(), this.#taking)
     const lost = unreadable === 0 ? undefined : `${unreadable} unreadable slices left out`
     const notes = [lost, note].filter((each) => each !== undefined).join('; ')
@@ -322,6 +326,11 @@ function codeOf(error: unknown): string | undefined {
 function isUnreadable(error: unknown): boolean {
   const code = codeOf(error)
   return code === 'REPLY_UNDECODABLE' || code === 'REPLY_TOO_LARGE'
+}
+
+function nothingRead(): Error {
+  const message = 'Kubernetes answered slices of which not one endpoint can be read'
+  return createError({ code: 'REPLY_INVALID', message, stack: false })
 }
 
 function tooShort(): Error {

@@ -199,7 +199,7 @@ function readBaseUrl(text: string): {
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '')
     throw invalidOption(
       'url',
-      withoutCredentials(text),
+      shownUrl(text),
       'give http://host:port or https://host:port, with a path if there is one',
     )
   const { username, password } = url
@@ -220,9 +220,9 @@ function decoded(text: string): string {
   }
 }
 
-// An error is logged, and a password must not be.
-function withoutCredentials(text: unknown): unknown {
-  return typeof text === 'string' ? text.replace(/\/\/[^/]*@/, '//') : text
+/** A URL for a message, which is logged: one that may have a user, a password or a query in it is not shown at all. */
+export function shownUrl(text: unknown): unknown {
+  return /[@?#]/.test(String(text)) ? '(not shown: it may hold a password or a token)' : text
 }
 
 function flat(headers: UndiciAnswer['headers']): Record<string, string> {

@@ -1,6 +1,9 @@
 // What discovery asks of a registry: who is alive, and how to announce oneself.
 
-/** One instance of a service. An equal `id` is the same instance, whatever else has changed: its figures are kept. */
+/**
+ * One instance of a service. An equal `id` is the same instance, whatever else has changed: its figures are kept. At another place (its first address
+ * is none of those that it had) it begins anew: nothing that was known of the process there is held against the one here.
+ */
 export interface Endpoint {
   /** Survives a refresh: the registry's instance id, a pod uid, or host:port. */
   readonly id: string

@@ -18,7 +18,7 @@ const FIRST_GUESS_MS = 1
 /**
  * Draws two endpoints and takes the cheaper one; cost = max(peak EWMA of the latency, age of the oldest call in flight) x (in flight + 1) / weight
  * (Finagle's and Linkerd's peak EWMA over two choices). With these differences, each of which the simulation asks for:
- * - the age of the oldest call counts, so that a hung endpoint is left before anything times out;
+ * - the age of the oldest call that waits counts, so that a hung endpoint is left before anything times out;
  * - one whose last outcome was a failure comes behind every one that did well, however quick it fails;
  * - one that was never measured is taken for as good as the median of its peers, not for infinitely good;
  * - one above twice the median of its peers costs more by as much again as it is above that: otherwise peers with many calls in flight
@@ -51,10 +51,11 @@ export function p2cEwma(): BalancerFactory {
       median = peers[(peers.length - 1) >> 1] ?? FIRST_GUESS_MS
     }
     const cost = (one: EndpointView): number => {
-      const { inFlight } = one
+      const { inFlight, oldestSince } = one
       const measuredMs = one.latencyMs
       let latencyMs = measuredMs || median
-      if (inFlight > 0) latencyMs = Math.max(latencyMs, now - one.oldestSince)
+      // Calls whose answer has come and is still read are in flight, and nobody waits for them.
+      if (oldestSince > 0) latencyMs = Math.max(latencyMs, now - oldestSince)
       else if (measuredMs > 0) {
         const idleMs = now - one.pickedAt
         if (idleMs > IDLE_MS) latencyMs *= Math.exp(-idleMs / MEMORY_MS)

@@ -69,8 +69,9 @@ export function ring(view: readonly EndpointView[]): Ring {
   }
 }
 
-/** 32 bits of a text: FNV-1a over its UTF-16 units, mixed. */
-export function hashOf(text: string): number {
+/** 32 bits of a text: FNV-1a over its UTF-16 units, mixed. Of a key that is none its text counts. */
+export function hashOf(key: string): number {
+  const text = typeof key === 'string' ? key : String(key)
   let hash = 0x811c9dc5
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
   return mixed(hash)

@@ -6,13 +6,15 @@ import type { BalancerFactory } from './factory.ts'
 interface Turn {
   readonly view: EndpointView
   due: number
+  /** How far that was away when it was set: what the weight was then. */
+  step: number
 }
 
 // What weighs nothing at the moment still has to come round.
 const LEAST_WEIGHT = 1e-6
 
 /**
- * Each endpoint its share of the calls, as the weights stand now (`weight`: its own, times its slow start), and not in runs:
+ * Each endpoint its share of the calls, as the weights stood at the last update or pick of it (`weight`: its own, times its slow start), and not in runs:
  * 5, 1, 1 gives a a b a a c a and not a a a a a b c. Looks at nothing else. Earliest deadline first, as Envoy's and gRPC's
  * weighted round-robin; O(log n) a pick.
  */
@@ -59,8 +61,18 @@ export function weighted(): BalancerFactory {
     return {
       update(view) {
         const next = new Map<EndpointView, Turn>()
-        // A newcomer begins anywhere within its first round: clients that start together must not call in step.
-        for (const each of view) next.set(each, turns.get(each) ?? { view: each, due: now + random() * stepOf(each) })
+        for (const each of view) {
+          const step = stepOf(each)
+          const turn = turns.get(each)
+          // A newcomer begins anywhere within its first round: clients that start together must not call in step.
+          if (turn === undefined) next.set(each, { view: each, due: now + random() * step, step })
+          else {
+            // One that weighs more by now does not wait for the turn that its old weight gave it.
+            if (step !== turn.step && turn.due > now) turn.due = now + ((turn.due - now) * step) / turn.step
+            turn.step = step
+            next.set(each, turn)
+          }
+        }
         turns = next
         heap = [...next.values()]
         for (let at = (heap.length >> 1) - 1; at >= 0; at--) sink(at)
@@ -72,7 +84,8 @@ export function weighted(): BalancerFactory {
           if (!avoid?.has(first.view.endpoint.id)) {
             // One that was passed over for long has no claim to what it missed.
             now = Math.max(now, first.due)
-            first.due = now + stepOf(first.view)
+            first.step = stepOf(first.view)
+            first.due = now + first.step
             sink(0)
             found = first.view
             break

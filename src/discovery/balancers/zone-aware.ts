@@ -3,6 +3,7 @@ import type { Balancer, EndpointView, PickContext } from '../../core/contracts/b
 import { countOption, invalidOption, knownOptions } from '../../core/options.ts'
 import type { BalancerFactory } from './factory.ts'
 import { p2cEwma } from './p2c-ewma.ts'
+import { again, hashOf } from './ring.ts'
 
 /** Options of `zoneAware`. */
 export interface ZoneAwareOptions {
@@ -21,6 +22,11 @@ export interface ZoneAwareOptions {
   readonly minEndpoints?: number | undefined
 }
 
+// How many values a hash has: divided by this it is a number from 0 to 1.
+const HASHES = 2 ** 32
+// Beyond the turns that a ring makes of the same hash: what decides the zone must say nothing of the place in it.
+const ZONE_TURN = 1_000
+
 interface Group {
   readonly balancer: Balancer
   /** Of what is sent to other zones; adds up to 1. */
@@ -32,7 +38,7 @@ interface Group {
  * zone has at least as large a share of the endpoints (by weight) as of the callers, all calls stay; otherwise the part that it can carry, and the
  * rest goes to the zones that have more than their callers need, in proportion (Envoy's zone-aware routing). So every endpoint
  * gets the same load in the end. Ejected endpoints do not count: a zone in trouble spills. Where the own zone has only
- * endpoints that fail, another is asked.
+ * endpoints that fail, another is asked. Calls with the same `key` go to the same zone as long as the shares stay as they are.
  * @throws FairleadError INVALID_OPTIONS
  * @example createDiscovery({ source, balancer: zoneAware({ zone: process.env.ZONE ?? 'eu-1a' }) })
  */
@@ -53,13 +59,20 @@ export function zoneAware(options: ZoneAwareOptions): BalancerFactory {
     let home: Group | undefined
     let staying = 0
 
-    const elsewhere = (): Group | undefined => {
-      let left = random()
+    const elsewhere = (chance: number): Group | undefined => {
+      let left = chance
       for (const group of groups.values()) {
         left -= group.share
         if (left < 0) return group
       }
       return undefined
+    }
+
+    // A key is its own chance, so that the calls with it go to one zone, and the inner balancer there can stick.
+    const groupFor = (key: string | undefined, home: Group): Group => {
+      const hash = key === undefined ? undefined : hashOf(key)
+      const chance = (turn: number): number => (hash === undefined ? random() : again(hash, turn) / HASHES)
+      return chance(ZONE_TURN) < staying ? home : (elsewhere(chance(ZONE_TURN + 1)) ?? home)
     }
 
     return {
@@ -80,8 +93,7 @@ export function zoneAware(options: ZoneAwareOptions): BalancerFactory {
       },
       pick(context: PickContext, now) {
         if (home === undefined) return everywhere.pick(context, now)
-        // Chance is asked only where something has to be sent away.
-        const group = staying >= 1 || random() < staying ? home : (elsewhere() ?? home)
+        const group = staying >= 1 ? home : groupFor(context.key, home)
         const found = group.balancer.pick(context, now)
         if (found !== undefined && !found.suspect) return found
         const other = everywhere.pick(context, now)

@@ -161,6 +161,23 @@ describe('the rest', () => {
     })
   })
 
+  it('says that nothing can be read only where something is there that cannot', () => {
+    const nothing = (...entries: readonly unknown[]): boolean => readEntries(entries, rules).nothing
+    expect(nothing()).toBe(false)
+    expect(nothing(entry('a', { Port: 0 }))).toBe(false)
+    expect(nothing(entry('a', {}, [check('critical')]))).toBe(false)
+    expect(nothing({ foo: 1 }, null)).toBe(true)
+    expect(nothing({ foo: 1 }, entry('a'))).toBe(false)
+  })
+
+  it('takes one check that is no list for a list of one, and what is no check for none that passes', () => {
+    const one = (Checks: unknown) => readEntries([{ ...(entry('a') as object), Checks }], rules).endpoints.length
+    expect(one(check('critical'))).toBe(0)
+    expect(one(check('passing'))).toBe(1)
+    expect(one('passing')).toBe(0)
+    expect(one(null)).toBe(1)
+  })
+
   it('bears whatever stands there', () => {
     const odd = [
       null,
@@ -173,6 +190,7 @@ describe('the rest', () => {
     ]
     const reading = readEntries(odd, rules)
     expect(reading.endpoints).toEqual([])
+    expect(reading.nothing).toBe(true)
     expect([...reading.leftOut.values()].reduce((sum, count) => sum + count, 0)).toBe(odd.length)
     const meta = JSON.parse('{"__proto__":"x","fairlead-ports":"{","fairlead-priority":"-1","fairlead-hostname":"a b"}')
     const endpoint = read({ Meta: meta, Tags: ['__proto__=y'] })

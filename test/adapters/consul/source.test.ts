@@ -313,6 +313,12 @@ describe('what an operator should know', () => {
     expect(await told(2)).not.toHaveProperty('note')
   })
 
+  it('is an error where not one entry can be read', async () => {
+    begin()
+    ;(await agent.next()).entries('5', [{ foo: 1 }, null])
+    expect(await told(1)).toMatchObject({ type: 'error', error: { code: 'REPLY_INVALID' } })
+  })
+
   it('is noted: entries that are no endpoints', async () => {
     begin()
     ;(await agent.next()).entries('5', [

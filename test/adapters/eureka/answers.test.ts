@@ -46,11 +46,19 @@ const one = (more: object, choices = {}): Endpoint => {
   expect(note).toBeUndefined()
   return endpoints[0] as Endpoint
 }
+// Beside one that is well: where nothing can be read at all, that is an error.
 const refused = (more: object, choices = {}): string | undefined => {
-  const { endpoints, note } = read([{ ...RECORDED, ...more }], choices)
-  expect(endpoints).toEqual([])
+  const { endpoints, note } = read(
+    [
+      { ...RECORDED, ...more },
+      { ...RECORDED, instanceId: 'well', ...WELL },
+    ],
+    choices,
+  )
+  expect(endpoints.map(({ id }) => id)).toEqual(['well'])
   return note
 }
+const WELL = { port: { $: 8081, '@enabled': 'true' }, securePort: { $: 7002, '@enabled': 'true' } }
 
 describe('an instance', () => {
   test('as the server writes it', () => {
@@ -138,6 +146,19 @@ describe('an instance', () => {
     expect(one({ hostName: host }).addresses).toEqual([{ host: '10.0.0.1', port: 8081 }])
   })
 
+  test('is an error where not one can be read, and nobody where there is only no port', () => {
+    expect(() => read([{ foo: 1 }, { instanceId: 'a', hostName: 'a b', port: { $: 80 } }])).toThrow(
+      /REPLY_INVALID.*no id/,
+    )
+    expect(read([{ ...RECORDED, port: { $: 80, '@enabled': 'false' } }]).endpoints).toEqual([])
+    expect(read([]).endpoints).toEqual([])
+  })
+
+  test.each(['2130706433', '0x7f.1', '127.0.0.1', '::1', 'web.1'])('has no hostname of %s', (hostName) => {
+    expect(one({ hostName }).hostname).toBeUndefined()
+    expect(one({ metadata: { 'fairlead-hostname': hostName } }).hostname).toBe('orders-1.internal')
+  })
+
   test('is reached by its address first where that is preferred, and keeps its name for Host and SNI', () => {
     expect(one({}, { prefer: 'ip' })).toMatchObject({
       addresses: [{ host: '10.0.0.1' }, { host: 'orders-1.internal' }],
@@ -188,6 +209,8 @@ describe('an answer', () => {
     expect(readApplication(answer({ status: 404, error: 'Not Found' }, 404))).toBeUndefined()
     expect(readApplication(answer('', 404))).toBeUndefined()
     expect(() => readApplication(answer('<html>nginx</html>', 404))).toThrow(/404/)
+    expect(() => readApplication(answer('404 page not found\n', 404))).toThrow(/404/)
+    expect(() => readApplications(answer('404 page not found\n', 404))).toThrow(/404/)
   })
 
   test.each([

@@ -133,6 +133,43 @@ describe('asking', () => {
     expect(right.asked.map(({ path }) => path.split('/').at(-1))).toEqual(['ORDERS', 'delta', 'ORDERS'])
   })
 
+  test('goes on to the next server where one says 404 and is no Eureka', async () => {
+    const wrong = await server(() => ({ status: 404 }))
+    const good = await server(() => application('1'))
+    const { next } = watching([wrong, good], { random: () => 0.999 })
+    expect(await next()).toBe('1 ready')
+    expect(await next(30_000)).toBe('1 ready')
+    expect([wrong.asked.length, good.asked.length]).toEqual([2, 2])
+  })
+
+  test('has it proved again when what was there is gone: a proxy may have lost its way', async () => {
+    let delta: Reply = { status: 404 }
+    let app: Reply = application('1')
+    const eureka = await server((path) => (path.endsWith('/delta') ? delta : app))
+    const { next } = watching([eureka], { intervalMs: 1_000 })
+    expect(await next()).toBe('1 ready')
+    app = { status: 404 }
+    expect(await next(1_000)).toContain('is that the base URL')
+    expect(await next(760)).toContain('is that the base URL')
+    delta = applications('')
+    expect(await next(1_510)).toBe('absent')
+    app = application('1')
+    expect(await next(1_000)).toBe('1 ready')
+    delta = { status: 404 }
+    app = { status: 404 }
+    expect(await next(1_000)).toContain('is that the base URL')
+  })
+
+  test.each(['app', 'registry'] as const)('tells an error where nothing can be read, by %s', async (by) => {
+    const broken = { instanceId: '1', hostName: 'a b', port: { $: 80 }, status: 'UP' }
+    const eureka = await server((path) =>
+      path.endsWith('/apps')
+        ? applications('UP_1_', broken)
+        : { body: { application: { name: 'ORDERS', instance: broken } } },
+    )
+    expect(await watching([eureka], { by }).next()).toContain('REPLY_INVALID')
+  })
+
   test('gives ids of other applications behind a VIP their name', async () => {
     const eureka = await server(() => ({
       body: {
@@ -158,6 +195,9 @@ describe('several servers', () => {
     ['403, as one that has just started', { status: 403 }],
     ['HTML', { body: '<html></html>' }],
     ['nothing', { body: '' }],
+    ['401', { status: 401 }],
+    ['302', { status: 302, headers: { location: '/login' } }],
+    ['404 in words', { status: 404, body: '404 page not found' }],
   ])('goes on to the next where one answers %s, and stays there', async (_, reply) => {
     const bad = await server(() => reply)
     const good = await server(() => application('1'))
@@ -176,9 +216,9 @@ describe('several servers', () => {
   })
 
   test('does not go on with what would be the same everywhere', async () => {
-    const one = await server(() => ({ status: 401 }))
-    const two = await server(() => ({ status: 401 }))
-    expect(await watching([one, two]).next()).toContain('401')
+    const one = await server(() => ({ status: 400 }))
+    const two = await server(() => ({ status: 400 }))
+    expect(await watching([one, two]).next()).toContain('400')
     expect(one.asked.length + two.asked.length).toBe(1)
   })
 

@@ -1,4 +1,4 @@
-import { readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type FileRegistrarOptions, fileRegistrar, fileSource } from '../../../src/adapters/file/index.ts'
@@ -137,25 +137,34 @@ describe('fileRegistrar', () => {
     expect(await entries('constructor')).toMatchObject([{ id: '__proto__' }])
   })
 
-  it.each(['{"services":{"stock":["a:80"', '[{"targets":["a:80"]}]', '{"services":{"stock":"a:80"}}', '<html>'])(
-    'does not write over what it cannot read: %s',
-    async (text) => {
-      const { path, dir, clock, registrar } = await shared()
-      await writeFile(path, text)
-      await expect(done(clock, registrar().register('stock', at('a')))).rejects.toMatchObject({
-        code: 'REPLY_UNDECODABLE',
-      })
-      expect(await readFile(path, 'utf8')).toBe(text)
-      expect(await readdir(dir)).toEqual(['services.json'])
-      expect(clock.pending).toBe(0)
-    },
-  )
+  it.each([
+    '',
+    '\n',
+    '{"services":{"stock":["a:80"',
+    '[{"targets":["a:80"]}]',
+    '{"services":{"stock":"a:80"}}',
+    '<html>',
+  ])('does not write over what it cannot read: %s', async (text) => {
+    const { path, dir, clock, registrar } = await shared()
+    await writeFile(path, text)
+    await expect(done(clock, registrar().register('stock', at('a')))).rejects.toMatchObject({
+      code: 'REPLY_UNDECODABLE',
+    })
+    expect(await readFile(path, 'utf8')).toBe(text)
+    expect(await readdir(dir)).toEqual(['services.json'])
+    expect(clock.pending).toBe(0)
+  })
 
-  it('takes an empty file for a new one', async () => {
+  it('keeps the mode of the file: who may not read it still may not', async () => {
     const { path, clock, registrar, entries } = await shared()
-    await writeFile(path, '')
+    await writeFile(path, '{"services":{}}')
+    await chmod(path, 0o640)
     await kept(clock, registrar().register('stock', at('a')))
     expect(await entries()).toHaveLength(1)
+    expect((await stat(path)).mode & 0o777).toBe(0o640)
+    await chmod(path, 0o600)
+    await kept(clock, registrar().register('stock', at('b')))
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
   })
 
   it('keeps a link, and replaces what it leads to', async () => {

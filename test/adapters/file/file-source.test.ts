@@ -205,6 +205,35 @@ describe('fileSource', () => {
     await until(() => watch.last === 'hand:80', clock, 2_000)
   })
 
+  it.each(['{ broken', undefined])('keeps leases while the file cannot be read: %s', async (broken) => {
+    const clock = fakeClock()
+    const at = (id: string, inMs: number): object => ({
+      id,
+      addresses: [{ host: 'a', port: 80 }],
+      lease: { owner: 'x', until: clock.wallNow() + inMs },
+    })
+    const { watch, path } = await begun(services(at('long', 20_000), at('short', 10_000)), { clock, pollMs: 1_000 })
+    await until(() => watch.last === 'long short', clock)
+    if (broken === undefined) await rm(path)
+    else await replace(path, broken)
+    await until(() => clock.now() > 60_000, clock, 500)
+    expect(watch.errors.length).toBeGreaterThan(1)
+    const counts = watch.heard.flatMap((each) => (each.type === 'snapshot' ? [each.endpoints.length] : []))
+    expect(new Set(counts)).toEqual(new Set([2]))
+    await replace(path, services(at('long', 20_000), at('short', -50_000)))
+    await until(() => watch.last === 'long', clock, 500)
+  })
+
+  it('takes a list in which nothing can be read for an error, not for nobody', async () => {
+    const { watch, path, clock } = await begun(services('a:80'), { pollMs: 1_000 })
+    await until(() => watch.last === 'a:80', clock)
+    await replace(path, services({ foo: 1 }, 'a:99999'))
+    await until(() => watch.last === 'error', clock, 200)
+    expect(watch.errors[0]).toMatchObject({ code: 'REPLY_INVALID' })
+    await replace(path, services())
+    await until(() => watch.last === '', clock, 200)
+  })
+
   it('refuses what is too large, and what is no file', async () => {
     const { clock, watch } = await begun(services('a:80'), { maxBytes: 10 })
     await until(() => watch.last === 'error', clock)

@@ -23,6 +23,7 @@ function steered(...endpoints: readonly Endpoint[]) {
   let waiting: (() => void) | undefined
   let hold = false
   const asked: string[] = []
+  const keys: (string | undefined)[] = []
   const take = (avoid: ReadonlySet<string> | undefined) => {
     const endpoint = known.find(({ id }) => avoid?.has(id) !== true) ?? known[0]
     if (endpoint === undefined) throw Object.assign(new Error('nobody there'), { code: 'NO_ENDPOINT' })
@@ -32,8 +33,10 @@ function steered(...endpoints: readonly Endpoint[]) {
     asked.push(service)
     return {
       service,
-      acquire: (context) =>
-        hold ? new Promise((resolve) => (waiting = () => resolve(take(context?.avoid)))) : take(context?.avoid),
+      acquire(context) {
+        keys.push(context?.key)
+        return hold ? new Promise((resolve) => (waiting = () => resolve(take(context?.avoid)))) : take(context?.avoid)
+      },
       untried: (avoid) => known.filter(({ id }) => !avoid.has(id)).length,
       onRemoved(listener) {
         listeners.add(listener)
@@ -47,6 +50,7 @@ function steered(...endpoints: readonly Endpoint[]) {
     resolver,
     reports,
     asked,
+    keys,
     hold: () => (hold = true),
     go: () => waiting?.(),
     set: (...next: readonly Endpoint[]) => (known = [...next]),
@@ -93,14 +97,20 @@ const made = (discovery: ReturnType<typeof steered>, options: Parameters<typeof 
 }
 
 describe.each(['dispatcher', 'interceptor'] as const)('by %s', (form) => {
-  const through = (discovery: ReturnType<typeof steered>, ...outer: readonly any[]): any => {
+  const through = (discovery: ReturnType<typeof steered>, ...outer: readonly any[]): any =>
+    keyed(discovery, {}, ...outer)
+  const keyed = (
+    discovery: ReturnType<typeof steered>,
+    options: Parameters<typeof discoveryInterceptor>[1],
+    ...outer: readonly any[]
+  ): any => {
     if (form === 'dispatcher') {
-      const dispatcher = made(discovery)
+      const dispatcher = made(discovery, options)
       return outer.length === 0 ? dispatcher : dispatcher.compose(...outer)
     }
     const agent = new Agent()
     closing.push(() => agent.destroy())
-    return agent.compose(discoveryInterceptor(discovery) as never, ...outer)
+    return agent.compose(discoveryInterceptor(discovery, options) as never, ...outer)
   }
 
   it('sends a request to an endpoint of the service that the URL names, with the name as Host', async () => {
@@ -166,6 +176,26 @@ describe.each(['dispatcher', 'interceptor'] as const)('by %s', (form) => {
     await expect(request('http://inventory/', { dispatcher })).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     expect(discovery.reports.at(-1)).toMatchObject({ id: 'gone', kind: 'not-sent' })
     expect(discovery.reports).toHaveLength(6)
+  })
+
+  it('gives the key of a request along', async () => {
+    one.on('/orders/c-1', fault.json(1))
+    const discovery = steered(at(one))
+    const stickyKey = ({ path }: { readonly path?: string | undefined }) => path?.split('/')[2]
+    const dispatcher = keyed(discovery, { stickyKey })
+    await (await request('http://orders/orders/c-1', { dispatcher })).body.dump()
+    await (await request('http://orders/', { dispatcher })).body.dump()
+    expect(discovery.keys).toEqual(['c-1', undefined])
+    const failing = keyed(discovery, {
+      stickyKey: () => {
+        throw new Error('no customer')
+      },
+    })
+    await expect(request('http://orders/', { dispatcher: failing })).rejects.toThrow('no customer')
+    expect(discovery.keys).toHaveLength(2)
+    expect(() => keyed(discovery, { stickyKey: 'c-1' as never })).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTIONS', message: expect.stringContaining('stickyKey') }),
+    )
   })
 
   it('a retry around it goes to another endpoint', async () => {

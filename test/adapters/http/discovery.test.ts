@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { httpSettings } from '../../../src/adapters/http/options.ts'
+import { createPools } from '../../../src/adapters/http/pools.ts'
 import { type HttpTransport, httpTransport } from '../../../src/adapters/http/transport.ts'
 import type { Endpoint } from '../../../src/core/contracts/source.ts'
 import { createDiscovery, type Discovery } from '../../../src/discovery/discovery.ts'
@@ -188,6 +190,42 @@ describe('an endpoint', () => {
     await call(transport, 'GET /a')
     expect(other.seen.requests()).toBe(1)
     await one.idle()
+  })
+
+  it('of two services at one address has a pool for each name, and one for both where they have the same', async () => {
+    const pools = createPools(httpSettings({ discovery }))
+    const at443 = { id: '10.0.0.1:443', addresses: [{ host: '10.0.0.1', port: 443 }], secure: true }
+    const api = { ...at443, hostname: 'api.example.com' }
+    const auth = { ...at443, hostname: 'auth.example.com' }
+    const apiPool = pools.route(api, 'api').dispatcher
+    const authPool = pools.route(auth, 'auth').dispatcher
+    expect(authPool).not.toBe(apiPool)
+    expect(pools.route(api, 'api').dispatcher).toBe(apiPool)
+    pools.release(at443.id, 'auth')
+    expect(pools.route(api, 'api').dispatcher).toBe(apiPool)
+    expect(pools.route(auth, 'auth').dispatcher).not.toBe(authPool)
+    expect(pools.route({ ...api }, 'api too').dispatcher).toBe(apiPool)
+    // One of the two moves, or has it no more: the other goes on.
+    pools.route({ ...api, addresses: [{ host: '10.0.0.2', port: 443 }] }, 'api too')
+    expect(pools.route(api, 'api').dispatcher).toBe(apiPool)
+    pools.route({ ...api }, 'api too')
+    pools.release(at443.id, 'api too')
+    expect(pools.route(api, 'api').dispatcher).toBe(apiPool)
+    pools.release(at443.id, 'api')
+    expect(pools.route(api, 'api').dispatcher).not.toBe(apiPool)
+    await pools.destroy()
+  })
+
+  it('that is gone from one service keeps its pool for another', async () => {
+    source.set('stock', [endpoint(one)])
+    source.set('price', [endpoint(one)])
+    const price = operation('GET /a', { service: 'price' })
+    for (const each of ['GET /a', price] as const) await call(transport, each)
+    const { connections } = one.seen
+    source.set('price', [endpoint(other)])
+    await call(transport, price)
+    await call(transport, 'GET /a')
+    expect(one.seen.connections).toBe(connections)
   })
 
   it('that vanished has its connections closed within two minutes', async () => {

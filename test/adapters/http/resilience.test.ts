@@ -175,6 +175,26 @@ describe('with request()', () => {
     await until(() => slots.outstanding === 0)
   })
 
+  it('frees the slot of a handler that throws, and tells it', async () => {
+    const slots = bulkhead({ maxOutstanding: 1 })
+    const dispatcher = make({ maxOutstanding: slots, deadlineMs: false })
+    const told = await new Promise<Error>((resolve) => {
+      dispatcher.dispatch({ origin: server.url, path: '/a', method: 'GET' }, {
+        onRequestStart() {},
+        onResponseStart() {
+          throw new TypeError('a bug of the caller')
+        },
+        onResponseError: (_controller: unknown, error: Error) => resolve(error),
+      } as unknown as Dispatcher.DispatchHandler)
+    })
+    expect(`${told.message} ${(told.cause as Error | undefined)?.message}`).toContain('a bug of the caller')
+    await turns()
+    expect(slots.outstanding).toBe(0)
+    const { statusCode, body } = await request(`${server.url}/a`, { dispatcher })
+    await body.dump()
+    expect(statusCode).toBe(200)
+  })
+
   it('gives the slot back before the next attempt, where an answer was not good', async () => {
     server.on('/a', fault.status(503, { body: 'busy' }), fault.status(200))
     const clock = fakeClock()

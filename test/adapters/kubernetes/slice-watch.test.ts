@@ -107,6 +107,31 @@ describe('changes', () => {
   })
 })
 
+describe('where nothing can be read', () => {
+  test.each([
+    ['slices', { ...sliceOf('orders', 'a', [pod('u2', '10.0.0.2')]), addressType: 'IPv9' }],
+    ['addresses', sliceOf('orders', 'a', [{ addresses: ['web/1'] }])],
+  ])('of its %s is an error, not an empty list', async (_, slice) => {
+    begin()
+    await tells('u1')
+    await watching()
+    await api.put('shop', 'a', slice)
+    await until('an error', () => updates.at(-1)?.type === 'error')
+    expect(updates.at(-1)).toMatchObject({ error: { code: 'REPLY_INVALID' } })
+    await write('a', 'u2')
+    await tells('u2')
+    expect(told().every((each) => each !== '')).toBe(true)
+  })
+
+  test('one endpoint that is no list is a list of one', async () => {
+    begin()
+    await tells('u1')
+    await watching()
+    await api.put('shop', 'a', { ...sliceOf('orders', 'a', []), endpoints: pod('u3', '10.0.0.3') })
+    await tells('u3')
+  })
+})
+
 describe('a watch that ends', () => {
   test('in good time goes on where it was, bookmarks included, without a list', async () => {
     begin()

@@ -67,6 +67,16 @@ describe('options', () => {
       expect(() => kubernetesSource({ server: plain, token: 't' })).not.toThrow()
   })
 
+  test.each([
+    'https://u:s3cret@host:99999',
+    'https://u:s3cret@host',
+    'https://host/?token=s3cret',
+    'https://s3cret@host:x',
+  ])('are not shown where they may hold a secret: %s', (address) => {
+    expect(() => kubernetesSource({ server: address })).toThrow(invalid)
+    expect(() => kubernetesSource({ server: address })).not.toThrow(/s3cret/)
+  })
+
   test('outside a cluster an address is needed', () => {
     vi.stubEnv('KUBERNETES_SERVICE_HOST', undefined)
     expect(() => kubernetesSource()).toThrow(/this is not a pod/)

@@ -1,12 +1,14 @@
 // The bench of discovery.
 import type { Line } from '../lines.ts'
 import { place } from '../place.ts'
+import { benchDispatch, DISPATCH_WORKERS } from './dispatch.ts'
 import { benchPick, PICK_WORKERS } from './pick.ts'
+import { benchTrouble, TROUBLE_WORKERS } from './trouble.ts'
 
 /** What to run. */
 export interface DiscoveryBenchOptions {
   readonly quick: boolean
-  /** `pick`, or all. */
+  /** `pick`, `dispatch`, `trouble`, or all. */
   readonly only: string | undefined
 }
 
@@ -15,13 +17,15 @@ export async function benchDiscovery({
   quick,
   only,
 }: DiscoveryBenchOptions): Promise<{ readonly lines: readonly Line[]; readonly [more: string]: unknown }> {
-  const where = await place('20', [], PICK_WORKERS, { area: 'discovery' })
+  const workers = { ...PICK_WORKERS, ...DISPATCH_WORKERS, ...TROUBLE_WORKERS }
+  const where = await place('20', [], workers, { area: 'discovery' })
   const lines: Line[] = []
   const report: Record<string, unknown> = { nodes: { [where.version]: where.picked } }
-  if (only === undefined || only === 'pick') {
-    const { lines: found, ...rest } = await benchPick(where, quick)
+  for (const [part, bench] of Object.entries({ pick: benchPick, dispatch: benchDispatch, trouble: benchTrouble })) {
+    if (only !== undefined && only !== part) continue
+    const { lines: found, ...rest } = await bench(where, quick)
     lines.push(...found)
-    report['pick'] = rest
+    report[part] = rest
   }
   return { lines, ...report }
 }

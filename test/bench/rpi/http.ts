@@ -1,5 +1,6 @@
 // Over loopback HTTP: the typed proxy, and a wrapped `undici.request`, beside `undici.request(url)` and other clients.
 import { join } from 'node:path'
+import type { LoopAnswer as Answer, LoopAsk as Ask } from '../closed-loop.ts'
 import { type Line, line, short, table } from '../lines.ts'
 import type { Place } from '../place.ts'
 import { startCrew } from '../rounds.ts'
@@ -14,18 +15,6 @@ export const HTTP_WORKERS: Readonly<Record<string, string>> = {
 
 /** Packages that are measured here beside what fairlead depends on. */
 export const HTTP_PEERS: readonly string[] = ['axios', 'axios-retry', 'cockatiel', 'got', 'ky', 'zod']
-
-interface Ask {
-  readonly inFlight: number
-  readonly ms: number
-}
-
-interface Answer {
-  readonly rate: number
-  readonly cpuUs: number
-  readonly p50Us: number
-  readonly p99Us: number
-}
 
 /** One client at one number of calls in flight. */
 export interface HttpRow {

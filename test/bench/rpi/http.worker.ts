@@ -7,6 +7,7 @@ import ky from 'ky'
 import { request } from 'undici'
 import { z } from 'zod'
 import { answering } from '../answering.ts'
+import { keepCallingWarm, type LoopAnswer, type LoopAsk } from '../closed-loop.ts'
 import { CircuitBreaker, cockatielWrap, fourPackages, namedStack, opossumOptions, TimeoutStrategy } from './policies.ts'
 
 const [, , name = '', url = ''] = process.argv
@@ -67,48 +68,4 @@ const call = candidates[name]?.()
 if (call === undefined) throw new Error(`no candidate ${name}`)
 if ((JSON.stringify(await call()) ?? '').length !== 1_024) throw new Error(`${name} does not get the 1 KiB`)
 
-/** A question: how many at a time, for how long. */
-interface Ask {
-  readonly inFlight: number
-  readonly ms: number
-}
-
-/** Calls a second, CPU microseconds a call, latencies in microseconds. */
-interface Answer {
-  readonly rate: number
-  readonly cpuUs: number
-  readonly p50Us: number
-  readonly p99Us: number
-}
-
-async function run({ inFlight, ms }: Ask): Promise<Answer> {
-  const latencies: number[] = []
-  const cpu = process.cpuUsage()
-  const began = performance.now()
-  const end = began + ms
-  const lane = async (): Promise<void> => {
-    for (let now = performance.now(); now < end; ) {
-      await (call as Call)()
-      const after = performance.now()
-      latencies.push(after - now)
-      now = after
-    }
-  }
-  await Promise.all(Array.from({ length: inFlight }, lane))
-  const elapsed = performance.now() - began
-  const { user, system } = process.cpuUsage(cpu)
-  latencies.sort((a, b) => a - b)
-  const at = (share: number): number => (latencies[Math.floor(share * (latencies.length - 1))] ?? Number.NaN) * 1_000
-  return {
-    rate: (latencies.length / elapsed) * 1_000,
-    cpuUs: (user + system) / latencies.length,
-    p50Us: at(0.5),
-    p99Us: at(0.99),
-  }
-}
-
-answering<Ask, Answer>(async (ask) => {
-  // Connections that were closed meanwhile are opened again outside the measurement.
-  await run({ inFlight: ask.inFlight, ms: 25 })
-  return await run(ask)
-})
+answering<LoopAsk, LoopAnswer>((ask) => keepCallingWarm(call, ask))

@@ -143,6 +143,18 @@ describe('weighted', () => {
     expect(Math.abs((counts(balancer, 100).get('b') ?? 0) - 50)).toBeLessThanOrEqual(1)
   })
 
+  it('sees at an update that a weight has risen, and not only when the old one would have had its turn', () => {
+    const [a, b] = [view('a'), view('b', { weight: 0.001 })]
+    const { balancer } = balancing(weighted(), [a, b])
+    counts(balancer, 1_200)
+    ;(b as View).weight = 1
+    balancer.update([a, b])
+    expect(Math.abs((counts(balancer, 100).get('b') ?? 0) - 50)).toBeLessThanOrEqual(2)
+    ;(b as View).weight = 0.001
+    balancer.update([a, b])
+    expect(counts(balancer, 100).get('b') ?? 0).toBeLessThanOrEqual(1)
+  })
+
   it('gives nobody what it missed while it was avoided', () => {
     const { balancer } = balancing(weighted(), [view('a'), view('b')])
     counts(balancer, 100, { avoid: new Set(['a']) })
@@ -214,6 +226,13 @@ describe('leastRequest', () => {
     expect([...found.keys()].sort()).toEqual(['e0', 'e1'])
     // The walk begins anywhere: nine of ten beginnings meet e0 first.
     expect(found.get('e1')).toBeGreaterThan(50)
+  })
+})
+
+describe('consistentHash', () => {
+  it('spreads keys that are no strings', () => {
+    const { balancer } = balancing(consistentHash(), views(10))
+    expect(counts(balancer, 200, (pick) => ({ key: pick as never })).size).toBe(10)
   })
 })
 

@@ -1,7 +1,9 @@
 // Same zone first, as far as it can carry it.
 import { describe, expect, it } from 'vitest'
+import { consistentHash } from '../../../src/discovery/balancers/consistent-hash.ts'
 import { p2cEwma } from '../../../src/discovery/balancers/p2c-ewma.ts'
 import { random } from '../../../src/discovery/balancers/random.ts'
+import { sticky } from '../../../src/discovery/balancers/sticky.ts'
 import { type ZoneAwareOptions, zoneAware } from '../../../src/discovery/balancers/zone-aware.ts'
 import { balancing, counts, type View, view } from './views.ts'
 
@@ -37,6 +39,24 @@ describe('zoneAware', () => {
     for (const zone of Object.keys(sizes))
       for (const [to, share] of Object.entries(shares(zones(sizes), { zone }))) load[to] = (load[to] ?? 0) + share / 3
     for (const [zone, size] of Object.entries(sizes)) expect((load[zone] ?? 0) / (size / 18)).toBeCloseTo(1, 1)
+  })
+
+  it.each([
+    ['sticky', sticky()],
+    ['consistentHash', consistentHash({ factor: Infinity })],
+  ])('sends a key to one endpoint with %s inside, and as many keys away as calls', (_name, inner) => {
+    const all = zones({ a: 3, b: 5, c: 7 })
+    const { balancer } = balancing(zoneAware({ zone: 'a', inner }), all)
+    const found: Record<string, number> = {}
+    for (let key = 0; key < 2_000; key++) {
+      const ids = counts(balancer, 5, { key: `k${key}` })
+      expect(ids.size).toBe(1)
+      const zone = [...ids.keys()][0]?.[0] ?? ''
+      found[zone] = (found[zone] ?? 0) + 1 / 2_000
+    }
+    expect(found['a']).toBeCloseTo(0.6, 1)
+    expect(found['b']).toBeUndefined()
+    expect(found['c']).toBeCloseTo(0.4, 1)
   })
 
   it('goes by where the callers are, if it is told', () => {
