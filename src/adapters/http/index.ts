@@ -1,5 +1,5 @@
 // The subpath `fairlead/http`: HTTP as a transport of RPI, as a fetch, and as an interceptor of undici.
-export type { ServiceOf, StickyKeyOf } from './discovered.ts'
+export type { Dispatched, ServiceOf, StickyKeyOf } from './discovered.ts'
 export {
   type DiscoveryDispatcher,
   type DiscoveryDispatcherOptions,
