@@ -7,7 +7,7 @@ import { countOption, durationOption, invalidOption, knownOptions } from '../cor
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
 import { createError, withFields } from '../errors/classes.ts'
 import { RecentTimes } from './recent-times.ts'
-import { type RetryBudget, type RetryBudgetOptions, retryBudget } from './retry-budget.ts'
+import { budgetOption, type RetryBudget, type RetryBudgetOptions } from './retry-budget.ts'
 import { SEAMS, type Seams, type World, world } from './seams.ts'
 
 /** Options of hedging. */
@@ -107,15 +107,8 @@ class Rules implements Subject {
     this.hedges = hedges
     this.seen = world(options)
     this.times = new RecentTimes(percentile)
-    if (budget !== undefined && budget !== false && (typeof budget !== 'object' || budget === null))
-      throw invalidOption('hedge.budget', budget, 'give its options, a retryBudget(), or false')
+    this.#budget = budgetOption('hedge.budget', budget, options.clock)
     this.#own = budget === undefined || (budget !== false && !('withdraw' in budget))
-    this.#budget =
-      budget === false
-        ? undefined
-        : budget !== undefined && 'withdraw' in budget
-          ? budget
-          : retryBudget({ clock: options.clock, ...budget })
   }
 
   /** A budget that is shared is fed by retry. */

@@ -35,6 +35,19 @@ export function retryBudget(options: RetryBudgetOptions = {}): RetryBudget {
   return new Bucket(ratio, banked, floor, world(options).clock)
 }
 
+/** The budget that an option stands for: one that is given, one of its own, or none. For policies, which share the rule. */
+export function budgetOption(
+  option: string,
+  given: RetryBudget | RetryBudgetOptions | false | undefined,
+  clock: Clock | undefined,
+): RetryBudget | undefined {
+  if (given === false) return undefined
+  if (given !== undefined && (typeof given !== 'object' || given === null))
+    throw invalidOption(option, given, 'give its options, a retryBudget(), or false')
+  if (given !== undefined && 'withdraw' in given) return given
+  return retryBudget({ clock, ...given })
+}
+
 class Bucket implements RetryBudget {
   readonly #clock: Clock
   readonly #ratio: number

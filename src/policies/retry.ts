@@ -8,7 +8,7 @@ import { countOption, durationOption, invalidOption, knownOptions } from '../cor
 import { type FairleadError, isFairleadError } from '../errors/base.ts'
 import { withDetails, withFields } from '../errors/classes.ts'
 import { classify } from '../errors/classify.ts'
-import { type RetryBudget, type RetryBudgetOptions, retryBudget } from './retry-budget.ts'
+import { budgetOption, type RetryBudget, type RetryBudgetOptions } from './retry-budget.ts'
 import { SEAMS, type Seams, type World, world } from './seams.ts'
 
 /** Options of the retry policy. */
@@ -48,7 +48,7 @@ export function retry(options: RetryOptions = {}): Layer & Describable<LayerDesc
   const maxBackoffMs = durationOption('retry.maxBackoffMs', options.maxBackoffMs, Math.max(1_000, backoffMs), 0)
   if (options.when !== undefined && typeof options.when !== 'function')
     throw invalidOption('retry.when', options.when, 'give a function of the error')
-  const budget = budgetOf(options)
+  const budget = budgetOption('retry.budget', options.budget, options.clock)
   const rules = new Rules(attempts, backoffMs, maxBackoffMs, budget, options.when, seen)
   const layer: Layer = (next) => (request, context) => {
     const first = next(request, context)
@@ -58,14 +58,6 @@ export function retry(options: RetryOptions = {}): Layer & Describable<LayerDesc
     return first.then(undefined, (error) => again(next, request, context, error, rules))
   }
   return describedBy(layer, rules)
-}
-
-function budgetOf({ budget, clock }: RetryOptions): RetryBudget | undefined {
-  if (budget === false) return undefined
-  if (budget !== undefined && (typeof budget !== 'object' || budget === null))
-    throw invalidOption('retry.budget', budget, 'give its options, a retryBudget(), or false')
-  if (budget !== undefined && 'withdraw' in budget) return budget
-  return retryBudget({ clock, ...budget })
 }
 
 class Rules implements Subject {
