@@ -2,6 +2,7 @@
 import { isFairleadError } from '../errors/index.ts'
 import type { Io } from './io.ts'
 import { outbox } from './outbox.ts'
+import { processes } from './process.ts'
 import { sql } from './sql.ts'
 import { Usage } from './usage.ts'
 
@@ -20,6 +21,12 @@ const HELP = `fairlead: what is done by hand
   fairlead outbox skip ID...           gives messages up for good; their keys go on
   fairlead outbox purge                deletes archived messages            [--older-than 7d] [--limit N]
   fairlead outbox purge --dead         deletes dead messages for good       --older-than 30d [--limit N]
+
+  fairlead process list NAME           those that go on, by id     [--status stuck|all|...] [--limit N] [--after ID]
+  fairlead process show NAME ID        its steps, what is to be undone, what comes when, its state
+  fairlead process resume NAME ID      has one that is stuck go on: asks, or undoes, again
+      --done STEP, --refused STEP      what was found out by hand of a step whose fate is unknown
+  fairlead process cancel NAME ID      fails it: what was done is undone   [--reason TEXT]
       --database URL                   postgres://, mysql://, or sqlite:path; default $DATABASE_URL
       --schema, --prefix               as above
       --json                           for machines
@@ -36,6 +43,7 @@ export async function run(words: readonly string[], io: Io): Promise<number> {
     }
     if (command === 'sql') return await sql(rest, io)
     if (command === 'outbox') return await outbox(rest, io)
+    if (command === 'process') return await processes(rest, io)
     throw new Usage(`there is no command ${command}`)
   } catch (error) {
     if (error instanceof Usage) {

@@ -2,7 +2,8 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { FairleadError } from '../errors/base.ts'
 import type { DiscoveryEvent, RegistrationEvent } from './discovery-events.ts'
-import type { ConsumerEvent, OutboxEvent, RelayEvent } from './message-events.ts'
+import type { ConsumerEvent, OutboxEvent, RelayEvent, RequestEvent } from './message-events.ts'
+import type { ProcessEvent } from './process-events.ts'
 
 /** Which call an event is about. */
 export interface CallFacts {
@@ -15,6 +16,8 @@ export type PipelineEvent =
   | ConsumerEvent
   | OutboxEvent
   | RelayEvent
+  | RequestEvent
+  | ProcessEvent
   | DiscoveryEvent
   | RegistrationEvent
   | (CallFacts & {

@@ -178,3 +178,38 @@ export type RelayEvent =
   /** A send did not end with its deadline: it was left alone. */
   | (RelayFacts & { readonly type: 'relay-send-abandoned'; readonly channel: ChannelAddress; readonly count: number })
   | (RelayFacts & { readonly type: 'relay-purged'; readonly count: number })
+
+/** What requests over messaging tell, on either side. Durations are milliseconds. */
+export type RequestEvent =
+  /** A reply that nobody waits for. `late`: its request is over (answered, given up); `unknown`: there was none that is remembered. */
+  | {
+      readonly type: 'reply-dropped'
+      readonly transport: string
+      readonly why: 'late' | 'unknown'
+      readonly id: string
+      readonly correlationId?: string
+      readonly messageType?: string
+    }
+  /** The subscription for replies ended on its own. `requests`: so many that waited have failed, as their address is gone. */
+  | {
+      readonly type: 'replies-lost'
+      readonly transport: string
+      readonly requests: number
+      readonly error: FairleadError
+    }
+  /** It stands again. */
+  | {
+      readonly type: 'replies-restored'
+      readonly transport: string
+      readonly tries: number
+      readonly elapsedMs: number
+    }
+  /** A stored requester could not look for requests whose time is over, or move one on. It tries again. */
+  | { readonly type: 'request-scan-failed'; readonly requester: string; readonly error: FairleadError }
+  /** A responder has a reply that went nowhere: whoever asked is gone (`gone`), its time was over (`late`), or it could not be sent (`failed`). */
+  | (MessageFacts & {
+      readonly type: 'reply-undelivered'
+      readonly why: 'gone' | 'late' | 'failed'
+      readonly replyTo: ChannelAddress
+      readonly error?: FairleadError
+    })

@@ -15,6 +15,8 @@ export interface ChannelOptions {
 }
 
 const NAME = /^[A-Za-z0-9._-]{1,200}$/
+// It travels as an attribute and in headers.
+const ADDRESS = /^[\x21-\x7e]{1,512}$/
 // A CloudEvents attribute and a header value: visible ASCII.
 const TYPE = /^[\x21-\x7e]{1,200}$/
 // The value of an HTTP header.
@@ -24,7 +26,7 @@ const COMPRESS_ABOVE_BYTES = 16_384
 /**
  * A queue: each message goes to one consumer, is kept until one takes it, and is gone once it is acknowledged.
  * @param name letters, digits, dots, dashes and underscores, at most 200
- * @param types by name: a schema, or `{ schema, version, upcasters }`
+ * @param types by name: a schema, or `{ schema, version, upcasters }`, and for a request `reply` and `failures`
  * @throws FairleadError `INVALID_OPTIONS`, naming the place and the fix
  * @example const Emails = queue('emails', { 'email.requested': z.object({ to: z.email(), template: z.string() }) })
  */
@@ -39,7 +41,7 @@ export function queue<const Types extends MessageTypes>(
 /**
  * A topic: every group of consumers gets each message, and the members of a group compete for it.
  * @param name letters, digits, dots, dashes and underscores, at most 200
- * @param types by name: a schema, or `{ schema, version, upcasters }`
+ * @param types by name: a schema, or `{ schema, version, upcasters }`, and for a request `reply` and `failures`
  * @throws FairleadError `INVALID_OPTIONS`, naming the place and the fix
  * @example const Orders = topic('orders', { 'order.placed': z.object({ orderId: z.string() }) })
  */
@@ -87,7 +89,8 @@ export function isChannel(given: unknown): given is Channel {
   const { kind, name, types, codec } = given as Partial<Channel>
   return (
     (kind === 'queue' || kind === 'topic') &&
-    isChannelName(name) &&
+    // Where replies go is one as well.
+    isAddressName(name) &&
     typeof types === 'object' &&
     types !== null &&
     typeof codec?.encode === 'function'
@@ -97,6 +100,11 @@ export function isChannel(given: unknown): given is Channel {
 /** Whether brokers of all kinds take it as the name of a queue or a topic. */
 export function isChannelName(name: unknown): name is string {
   return typeof name === 'string' && NAME.test(name)
+}
+
+/** Whether it can be the name of an address that replies are sent to: brokers name private places as they like. */
+export function isAddressName(name: unknown): name is string {
+  return typeof name === 'string' && ADDRESS.test(name)
 }
 
 function defineTypes(types: MessageTypes): Record<string, MessageType> {
@@ -120,7 +128,7 @@ function defineTypes(types: MessageTypes): Record<string, MessageType> {
 function defineType(at: string, definition: MessageTypeDefinition): MessageType {
   if (isSchema(definition)) return Object.freeze({ schema: definition, version: 1, upcasters: Object.freeze({}) })
   const versioned = definition as VersionedType
-  knownOptions(at, versioned, ['schema', 'version', 'upcasters'])
+  knownOptions(at, versioned, ['schema', 'version', 'upcasters', 'reply', 'failures'])
   const { schema } = versioned
   const upcasters: NonNullable<VersionedType['upcasters']> = versioned.upcasters ?? {}
   if (!isSchema(schema))
@@ -142,7 +150,34 @@ function defineType(at: string, definition: MessageTypeDefinition): MessageType 
         upcasters[from],
         `give a function that makes data of version ${from + 1} out of version ${from}; old messages may still be on their way`,
       )
-  return Object.freeze({ schema, version, upcasters: Object.freeze({ ...upcasters }) })
+  return Object.freeze({ schema, version, upcasters: Object.freeze({ ...upcasters }), ...answersOf(at, versioned) })
+}
+
+// It travels as an attribute.
+const FAILURE = /^[\x21-\x7e]{1,200}$/
+
+function answersOf(at: string, { reply, failures }: VersionedType): Pick<MessageType, 'reply' | 'failures'> {
+  if (reply === undefined) {
+    if (failures === undefined) return {}
+    throw invalidOption(`${at}.failures`, failures, 'they answer a request: give the schema of its reply as well')
+  }
+  if (!isSchema(reply)) throw invalidOption(`${at}.reply`, reply, 'give a schema (zod, valibot, arktype ...)')
+  if (failures === undefined) return { reply }
+  if (typeof failures !== 'object' || failures === null || Array.isArray(failures))
+    throw invalidOption(`${at}.failures`, failures, 'give an object: name of the failure to the schema of its data')
+  const made: Record<string, AnySchema> = Object.create(null)
+  for (const [name, schema] of Object.entries(failures)) {
+    if (!FAILURE.test(name) || name === '__proto__')
+      throw invalidOption(
+        `${at}.failures.${name}`,
+        name,
+        'name a failure with visible ASCII, at most 200, without spaces',
+      )
+    if (!isSchema(schema))
+      throw invalidOption(`${at}.failures.${name}`, schema, 'give a schema (zod, valibot, arktype ...)')
+    made[name] = schema
+  }
+  return { reply, failures: Object.freeze(made) }
 }
 
 // arktype's schemas are functions.

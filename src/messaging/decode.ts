@@ -5,7 +5,7 @@ import { issueLine, type Validated, validate } from '../core/schema.ts'
 import { isFairleadError } from '../errors/base.ts'
 import { createError, stamp, withFields } from '../errors/classes.ts'
 import type { Code } from '../errors/codes.ts'
-import { isChannelName } from './channel.ts'
+import { isAddressName } from './channel.ts'
 import { versionFault } from './cloudevents/attributes.ts'
 import { mediaTypeOf } from './codec.ts'
 import { decompress } from './compress.ts'
@@ -184,13 +184,13 @@ function accepted(codec: Channel['codec'], contentType: string): boolean {
   return codec.accepts?.(contentType) ?? mediaTypeOf(contentType) === mediaTypeOf(codec.contentType)
 }
 
-// One that is none means nothing to us; it stays among the attributes.
-function parseAddress(text: string | undefined): ChannelAddress | undefined {
+/** The address that an attribute names. One that is none means nothing to us; it stays among the attributes. */
+export function parseAddress(text: string | undefined): ChannelAddress | undefined {
   if (text === undefined) return undefined
   const end = text.indexOf(':')
   const kind = text.slice(0, end)
   const name = text.slice(end + 1)
-  return (kind === 'queue' || kind === 'topic') && isChannelName(name) ? { kind, name } : undefined
+  return (kind === 'queue' || kind === 'topic') && isAddressName(name) ? { kind, name } : undefined
 }
 
 function facts({ id, attributes }: Envelope): Readonly<Record<string, string>> {

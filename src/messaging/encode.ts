@@ -94,6 +94,7 @@ function build(
     type: given.type,
     time: time === undefined ? formatInstant(clock.wallNow()) : time(),
   }
+  if (channel.attributes !== undefined) Object.assign(attributes, channel.attributes)
   let body = NO_BODY
   if (given.data !== undefined) {
     attributes['datacontenttype'] = codec.contentType

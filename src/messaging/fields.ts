@@ -1,7 +1,7 @@
 // What may be said of a message besides its data: checked before it is sent, so that every broker and every CloudEvents reader can take it.
 import { LAST_INSTANT } from '../core/instant.ts'
 import type { Issue } from '../core/schema.ts'
-import { isChannelName } from './channel.ts'
+import { isAddressName } from './channel.ts'
 import type { PublishFields } from './types.ts'
 
 // CloudEvents 1.0.2, type system: a String holds neither control characters, nor lone surrogates, nor noncharacters.
@@ -61,7 +61,7 @@ export function fieldIssues(message: PublishFields & { readonly type: string }):
     issues.push({ path: 'expiresAt', message: 'it is not after notBefore: the message could never be handled' })
   if (
     replyTo !== undefined &&
-    !((replyTo?.kind === 'queue' || replyTo?.kind === 'topic') && isChannelName(replyTo.name))
+    !((replyTo?.kind === 'queue' || replyTo?.kind === 'topic') && isAddressName(replyTo.name))
   )
     issues.push({ path: 'replyTo', message: 'give the kind and the name of a channel' })
   if (headers !== undefined) headerIssues(issues, headers)

@@ -31,6 +31,7 @@ export {
   type PublisherOptions,
   type Receipt,
 } from './publisher.ts'
+export * from './request-reply/index.ts'
 export type { PublishResult } from './shipment.ts'
 export * from './triggers/index.ts'
 export * from './types.ts'

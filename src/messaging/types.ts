@@ -11,9 +11,13 @@ export interface VersionedType<S extends AnySchema = AnySchema> {
   readonly version?: number | undefined
   /** From version n to n + 1, for every n below `version`: what an old message has to become before it is validated. */
   readonly upcasters?: Readonly<Record<number, (data: any) => unknown>> | undefined
+  /** It is a request: the schema of what answers it. See `createRequester` and `createResponder`. */
+  readonly reply?: AnySchema | undefined
+  /** Failures that are answers to a request: name and schema of the data. */
+  readonly failures?: Readonly<Record<string, AnySchema>> | undefined
 }
 
-/** A type of message as it is written down: its schema, or schema, version and upcasters. */
+/** A type of message as it is written down: its schema, or schema, version and upcasters, and for a request what answers it. */
 export type MessageTypeDefinition = AnySchema | VersionedType
 
 /** The types of a channel by name. */
@@ -26,11 +30,33 @@ export type DataIn<D> = InputOf<SchemaOf<D>>
 /** What a handler gets as data of a type. */
 export type DataOut<D> = OutputOf<SchemaOf<D>>
 
+/** Types of a channel that are requests. */
+export type RequestType<Types extends MessageTypes> = {
+  readonly [K in keyof Types & string]: Types[K] extends { readonly reply: AnySchema } ? K : never
+}[keyof Types & string]
+
+/** What a responder gives as the reply to a request. */
+export type ReplyIn<D> = D extends { readonly reply: infer S } ? InputOf<S> : never
+/** What a requester gets as the reply. */
+export type ReplyOut<D> = D extends { readonly reply: infer S } ? OutputOf<S> : never
+
+type Failures<D> = D extends { readonly failures: infer F } ? F : Readonly<Record<never, never>>
+
+/** Names of the failures that a request declares. */
+export type RequestFailure<D> = Extract<keyof Failures<D>, string>
+/** What a responder gives as data of a failure. */
+export type RequestFailureIn<D, F extends RequestFailure<D>> = InputOf<Failures<D>[F]>
+/** What a requester gets as data of a failure. */
+export type RequestFailureOut<D, F extends RequestFailure<D>> = OutputOf<Failures<D>[F]>
+
 /** A type of message, checked. */
 export interface MessageType {
   readonly schema: AnySchema
   readonly version: number
   readonly upcasters: Readonly<Record<number, (data: any) => unknown>>
+  /** Of a request. */
+  readonly reply?: AnySchema | undefined
+  readonly failures?: Readonly<Record<string, AnySchema>> | undefined
 }
 
 /** A queue or a topic, and the types of messages on it. Shared by those who publish and those who consume. */
@@ -40,6 +66,8 @@ export interface Channel<Types extends MessageTypes = MessageTypes> extends Chan
   readonly codec: Codec
   /** Bodies of more bytes are compressed; Infinity for none. */
   readonly compressAboveBytes: number
+  /** Attributes that each message carries besides: fairlead's own, on replies. */
+  readonly attributes?: Readonly<Record<string, string>> | undefined
   /** Only for the compiler: the types as they were written down. */
   readonly definitions?: Types | undefined
 }

@@ -102,3 +102,29 @@ test('compression can be switched off and the codec chosen', () => {
   expect(made.codec).toBe(codec)
   expect(made.compressAboveBytes).toBe(Infinity)
 })
+
+describe('a type that is answered', () => {
+  const schema = z.string()
+  const reply = z.number()
+
+  test('has the schemas of its reply and of its failures', () => {
+    const made = queue('q', {
+      ask: { schema, reply, failures: { GONE: z.object({}) }, version: 2, upcasters: { 1: String } },
+    })
+    expect(made.types.ask).toMatchObject({ schema, reply, version: 2 })
+    expect(Object.keys(made.types.ask.failures ?? {})).toEqual(['GONE'])
+    expect(Object.isFrozen(made.types.ask) && Object.isFrozen(made.types.ask.failures)).toBe(true)
+    expect(queue('q', { ask: { schema, reply } }).types.ask).toEqual({ schema, version: 1, upcasters: {}, reply })
+  })
+
+  test.each([
+    ['failures without a reply', { schema, failures: { GONE: schema } }, 'types.ask.failures'],
+    ['a reply that is no schema', { schema, reply: { a: 1 } }, 'types.ask.reply'],
+    ['failures that are no object', { schema, reply, failures: [schema] }, 'types.ask.failures'],
+    ['a failure that is no schema', { schema, reply, failures: { GONE: 1 } }, 'types.ask.failures.GONE'],
+    ['a failure with a space in its name', { schema, reply, failures: { 'a b': schema } }, 'types.ask.failures.a b'],
+    ['replies', { schema, replies: reply }, 'replies'],
+  ])('refuses %s', (_, ask, place) => {
+    expect(complaint(() => untyped('t', { ask }))).toContain(place)
+  })
+})

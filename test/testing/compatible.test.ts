@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { AnySchema } from '../../src/core/schema.ts'
 import { FairleadError } from '../../src/errors/index.ts'
+import { queue } from '../../src/messaging/index.ts'
 import { defineContract } from '../../src/rpi/index.ts'
 import {
   assertCompatible,
@@ -174,6 +175,28 @@ describe('a message goes both ways', () => {
     expect(compareReleases(channel(o({ a: s }), { version: 2 }), older).breaks).toMatchObject([
       { path: 'types.placed.version', kind: 'changed' },
     ])
+  })
+
+  test('what answers a request: older requesters have to understand it', () => {
+    const of = (definition: object) => releaseOf(queue('q', { ask: { schema: s, ...definition } as never }))
+    const older = of({ reply: o({ a: s }), failures: { GONE: o({ b: n }) } })
+    const found = (newer: object, from = older) =>
+      compareReleases(from, of(newer)).breaks.map(({ path, kind }) => `${path} ${kind}`)
+    expect(JSON.parse(JSON.stringify(older)).types.ask).toMatchObject({
+      reply: { type: 'object' },
+      failures: { GONE: { type: 'object' } },
+    })
+    expect(found({ reply: o({ a: s, more: n }), failures: { GONE: o({ b: n }) } })).toEqual([])
+    // Fewer failures are no harm, and neither is an answer where there was none.
+    expect(found({ reply: o({ a: s }) })).toEqual([])
+    expect(found({ reply: o({ a: s }) }, of({}))).toEqual([])
+    expect(found({ reply: o({ a: s.optional() }) })).toEqual(['types.ask.reply.a optional'])
+    expect(found({ reply: o({ a: n }), failures: { GONE: o({ b: s }), NEW: s } })).toEqual([
+      'types.ask.reply.a changed',
+      'types.ask.failures.GONE.b changed',
+      'types.ask.failures.NEW widened',
+    ])
+    expect(found({})).toEqual(['types.ask.reply removed'])
   })
 
   test('types, name, kind and content type', () => {

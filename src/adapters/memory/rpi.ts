@@ -3,23 +3,9 @@ import { FailureAnswer } from '../../core/answer.ts'
 import { detached } from '../../core/async-context.ts'
 import type { CallContext } from '../../core/context.ts'
 import type { OperationDescriptor, RpiReply, RpiTransport } from '../../core/contracts/rpi.ts'
-import {
-  checkHeader,
-  DEADLINE_HEADER,
-  FAILURE_HEADER,
-  IDEMPOTENCY_HEADER,
-  isJsonType,
-  itemLine,
-  JSON_TYPE,
-  layOut,
-  lines,
-  NDJSON_TYPE,
-  parseJson,
-  readFailure,
-  readLine,
-  routeOf,
-  writeDeadline,
-} from '../../core/http-wire.ts'
+import { hintsOf, readReply } from '../../core/http-reply.ts'
+import { getsStream, type RequestOptions, requestParts, sendsStream } from '../../core/http-request.ts'
+import { DEADLINE_HEADER, FAILURE_HEADER, itemLine, lines, readLine } from '../../core/http-wire.ts'
 import { createError } from '../../errors/classes.ts'
 import { fromProblem } from '../../errors/wire.ts'
 
@@ -50,7 +36,7 @@ export function memoryRpiTransport(server: FetchServer, options: MemoryRpiOption
     async invoke(operation, input, context) {
       if (closed) throw createError({ code: 'SHUTDOWN' })
       context.effect = 'none'
-      const request = requestOf(operation, input, context, basePath, deadlineHeader)
+      const request = requestOf(operation, input, context, { basePath, deadlineHeader })
       context.effect = 'unknown'
       // The server's work is not part of the caller's: nothing may be inherited but what the headers say.
       const response = await orAborted(
@@ -69,28 +55,15 @@ function requestOf(
   operation: OperationDescriptor,
   input: unknown,
   context: CallContext,
-  basePath: string,
-  deadlineHeader: string,
+  wire: RequestOptions,
 ): Request {
-  const route = routeOf(operation)
-  const streams = operation.streaming === 'client' || operation.streaming === 'both'
-  const { method, target, body } = streams
-    ? { method: route.method, target: route.path, body: undefined }
-    : layOut(route, input)
-  const headers: Record<string, string> = { accept: `${JSON_TYPE}, application/problem+json, ${NDJSON_TYPE}` }
-  for (const [field, value] of Object.entries(context.headers)) headers[field.toLowerCase()] = checkHeader(field, value)
-  if (context.idempotencyKey !== undefined)
-    headers[IDEMPOTENCY_HEADER] = checkHeader(IDEMPOTENCY_HEADER, context.idempotencyKey)
-  const left = writeDeadline(context.deadline.remainingMs())
-  if (left !== undefined) headers[deadlineHeader] = left
-  if (streams) headers['content-type'] = NDJSON_TYPE
-  else if (body !== undefined) headers['content-type'] = JSON_TYPE
-  const content = streams ? upload(input as AsyncIterable<unknown>) : body === undefined ? null : JSON.stringify(body)
-  return new Request(`http://memory${basePath}${target}`, {
+  const { method, target, headers, body } = requestParts(operation, input, context, wire)
+  const streams = sendsStream(operation)
+  return new Request(`http://memory${target}`, {
     method,
     headers,
     signal: context.signal,
-    body: content,
+    body: streams ? upload(input as AsyncIterable<unknown>) : (body ?? null),
     ...(streams ? { duplex: 'half' } : {}),
   } as RequestInit)
 }
@@ -118,33 +91,12 @@ async function reply(
   context: CallContext,
   transport: string,
 ): Promise<RpiReply> {
-  const { status, headers } = response
-  const failureName = headers.get(FAILURE_HEADER) ?? undefined
-  const hints = {
-    service: operation.service,
-    operation: operation.name,
-    transport,
-    idempotent: context.idempotent,
-    attempt: context.attempt,
-  }
-  if (status < 400 && failureName === undefined && (operation.streaming === 'server' || operation.streaming === 'both'))
-    return { output: download(response, hints), headers: Object.fromEntries(headers) }
-  const text = await orAborted(context, response.text())
-  const decoded = (): unknown => {
-    try {
-      return text === '' ? undefined : parseJson(text)
-    } catch (cause) {
-      throw createError({ ...hints, code: 'REPLY_UNDECODABLE', cause })
-    }
-  }
-  const failure = failureName === undefined ? undefined : readFailure(operation, failureName, decoded())
-  if (failure !== undefined)
-    return { output: failure.data, failure: failure.failure, headers: Object.fromEntries(headers) }
-  if (status >= 300)
-    throw fromProblem(text, status, { ...hints, unavailableMeansNotProcessed: operation.unavailableMeansNotProcessed })
-  if (text !== '' && !isJsonType(headers.get('content-type') ?? undefined))
-    throw createError({ ...hints, code: 'REPLY_UNDECODABLE' })
-  return { output: decoded(), headers: Object.fromEntries(headers) }
+  const { status } = response
+  const headers = Object.fromEntries(response.headers)
+  const hints = hintsOf(operation, context, transport)
+  if (status < 400 && headers[FAILURE_HEADER] === undefined && getsStream(operation))
+    return { output: download(response, hints), headers }
+  return readReply(operation, { status, headers, text: await orAborted(context, response.text()) }, hints)
 }
 
 async function* download(

@@ -132,15 +132,21 @@ function contracts(was: ContractRelease, is: ContractRelease, breaks: Change[], 
       })
     schemas(old.input, now.input, `${path}.input`, 'reader')
     schemas(now.output, old.output, `${path}.output`, 'writer')
-    for (const [failure, schema] of Object.entries(now.failures))
-      if (old.failures[failure] === undefined)
-        breaks.push({
-          path: `${path}.failures.${failure}`,
-          kind: 'widened',
-          what: 'is a failure that older callers do not know',
-        })
-      else schemas(schema, old.failures[failure] ?? null, `${path}.failures.${failure}`, 'writer')
+    failures(old.failures, now.failures, path, breaks, schemas)
   }
+}
+
+type Failures = Readonly<Record<string, JsonSchema>>
+
+function failures(was: Failures, is: Failures, path: string, breaks: Change[], schemas: Schemas): void {
+  for (const [failure, schema] of Object.entries(is))
+    if (was[failure] === undefined)
+      breaks.push({
+        path: `${path}.failures.${failure}`,
+        kind: 'widened',
+        what: 'is a failure that older callers do not know',
+      })
+    else schemas(schema, was[failure] ?? null, `${path}.failures.${failure}`, 'writer')
 }
 
 function channels(was: ChannelRelease, is: ChannelRelease, breaks: Change[], schemas: Schemas): void {
@@ -165,6 +171,10 @@ function channels(was: ChannelRelease, is: ChannelRelease, breaks: Change[], sch
       breaks.push({ path: `${path}.version`, kind: 'changed', what: `is ${now.version}, was ${old.version}` })
     if (now.version === old.version) schemas(old.schema, now.schema, path, 'reader')
     schemas(now.schema, old.schema, path, 'writer')
+    if (old.reply === undefined) continue
+    // Older requesters read what newer responders answer.
+    schemas(now.reply ?? null, old.reply, `${path}.reply`, 'writer')
+    if (now.reply !== undefined) failures(old.failures ?? {}, now.failures ?? {}, path, breaks, schemas)
   }
   for (const type of come)
     breaks.push({

@@ -8,6 +8,7 @@ export {
   type Releasable,
   type Release,
   type ReleasedOperation,
+  type ReleasedType,
   type ReleaseOptions,
   releaseOf,
 } from './release.ts'

@@ -26,7 +26,17 @@ export interface ChannelRelease {
   readonly kind: 'queue' | 'topic'
   readonly name: string
   readonly contentType: string
-  readonly types: Readonly<Record<string, { readonly version: number; readonly schema: JsonSchema }>>
+  readonly types: Readonly<Record<string, ReleasedType>>
+}
+
+/** One type of message of a released channel. */
+export interface ReleasedType {
+  readonly version: number
+  readonly schema: JsonSchema
+  /** Of a request. */
+  readonly reply?: JsonSchema | undefined
+  /** Of a request that declares some. */
+  readonly failures?: Readonly<Record<string, JsonSchema>> | undefined
 }
 
 /** What can be kept in a file beside the code, as JSON. */
@@ -68,10 +78,15 @@ export function releaseOf(released: Releasable, options: ReleaseOptions = {}): R
     kind: released.kind,
     name: released.name,
     contentType: released.codec.contentType,
-    types: mapped(released.types as Channel['types'], ({ schema, version }) => ({
-      version,
-      schema: json(schema) as JsonSchema,
-    })),
+    types: mapped(
+      released.types as Channel['types'],
+      ({ schema, version, reply, failures }): ReleasedType => ({
+        version,
+        schema: json(schema) as JsonSchema,
+        ...(reply === undefined ? {} : { reply: json(reply) as JsonSchema }),
+        ...(failures === undefined ? {} : { failures: mapped(failures, (failure) => json(failure) as JsonSchema) }),
+      }),
+    ),
   }
 }
 

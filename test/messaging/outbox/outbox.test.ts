@@ -400,7 +400,7 @@ describe('caring for it', () => {
       what: 'outbox',
       name: '/shop/orders',
       store: 'memory',
-      options: { maxPayloadBytes: 1_048_576, announceEveryMs: false },
+      options: { maxPayloadBytes: 1_000_000, announceEveryMs: false },
     })
   })
 })

@@ -1,0 +1,96 @@
+// A process as data: what defineProcess collects, and runners and explain read.
+import type { AnySchema } from '../../core/schema.ts'
+import type { FairleadError } from '../../errors/base.ts'
+import type { Channel } from '../types.ts'
+import type { Found, ProcessContext, StepFacts } from './types.ts'
+
+/** The process as handlers of any kind get it. */
+export type AnyContext = ProcessContext<any, any, any, string>
+
+/** A message of any type. */
+export type AnyMessage = any
+
+/** A command that follows from a step. */
+export interface Follow {
+  readonly channel: Channel
+  readonly type: string
+  readonly data: (facts: StepFacts<any, any>) => unknown
+}
+
+/** A question about a step. */
+export interface Question extends Follow {
+  readonly found: ((reply: any, process: AnyContext) => Found | Promise<Found>) | undefined
+  readonly everyMs: number
+  readonly times: number
+}
+
+/** How a step is undone. */
+export interface Undo extends Follow {
+  readonly withinMs: number | undefined
+  /** Somebody answers it, so that the next one waits for that. */
+  readonly awaited: boolean
+}
+
+/** What is done with replies to a step. */
+export interface Replies {
+  readonly reply?: ((reply: any, process: AnyContext) => unknown) | undefined
+  readonly failure?: ((name: any, data: any, process: AnyContext) => unknown) | undefined
+  readonly error?: ((error: FairleadError, process: AnyContext) => unknown) | undefined
+  readonly sends?: readonly string[] | undefined
+}
+
+/** A handler, and which steps it sends, where it says so. */
+export interface Handling {
+  readonly handle: (process: AnyContext) => unknown
+  readonly sends: readonly string[] | undefined
+}
+
+/** A step. */
+export interface Step {
+  readonly name: string
+  readonly channel: Channel
+  readonly type: string
+  readonly withinMs: number | undefined
+  /** Its type declares a reply. */
+  readonly replies: boolean
+  readonly undo: Undo | undefined
+  readonly ask: Question | undefined
+  readonly onReply: Replies
+  readonly onUnknown: Handling | undefined
+}
+
+/** What a message says of a step. */
+export interface Word {
+  readonly step: string
+  readonly is: 'done' | 'refused' | 'undone' | 'not-undone'
+}
+
+/** A type of message that a process starts on or listens to. */
+export interface Binding {
+  readonly channel: Channel
+  readonly type: string
+  /** Undefined: it does not start one. */
+  readonly state: ((message: AnyMessage) => unknown) | undefined
+  readonly again: 'drop' | 'handle'
+  readonly id: ((message: AnyMessage) => string) | undefined
+  readonly correlation: ((message: AnyMessage) => string) | undefined
+  readonly word: Word | undefined
+  readonly of: ((message: AnyMessage) => string) | undefined
+  readonly missing: 'retry' | 'drop' | 'dead'
+  readonly handle: ((message: AnyMessage, process: AnyContext) => unknown) | undefined
+  readonly sends: readonly string[] | undefined
+}
+
+/** All that was written down of one version. */
+export interface Definition {
+  readonly name: string
+  readonly version: number
+  readonly state: AnySchema
+  readonly earlier: readonly Definition[]
+  readonly move: Readonly<Record<number, (state: any) => unknown>>
+  readonly steps: ReadonlyMap<string, Step>
+  readonly timeouts: ReadonlyMap<string, Handling>
+  readonly bindings: readonly Binding[]
+  readonly onError: ((error: FairleadError, process: AnyContext) => unknown) | undefined
+  readonly onUndone: ((reason: string, process: AnyContext) => unknown) | undefined
+}

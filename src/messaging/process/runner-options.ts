@@ -1,0 +1,87 @@
+// Options of a runner, checked once, with the defaults filled in.
+import type { MessageTransport } from '../../core/contracts/transport.ts'
+import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
+import { SEAMS, type World, world } from '../../policies/seams.ts'
+import { isChannelName } from '../channel.ts'
+import type { Outbox } from '../outbox/types.ts'
+import type { Definition } from './definition.ts'
+import type { ProcessPlace, ProcessRunnerOptions } from './runner-types.ts'
+
+/** What a runner goes by. */
+export interface RunnerSettings {
+  /** Newest first. */
+  readonly definitions: readonly [Definition, ...Definition[]]
+  readonly store: ProcessPlace<unknown>
+  readonly outbox: Outbox<unknown>
+  readonly transport: MessageTransport
+  readonly group: string
+  readonly queue: string
+  readonly scanEveryMs: number | false
+  readonly world: World
+  readonly purgeEveryMs: number | false | undefined
+  /** What is handed on to its consumers. */
+  readonly consumer: Readonly<Record<string, unknown>>
+}
+
+const CONSUMER = [
+  'concurrency',
+  'prefetch',
+  'prepare',
+  'handlerTimeoutMs',
+  'retries',
+  'onFailure',
+  'maxDeliveries',
+  'deadLetter',
+  'throttle',
+  'unknownType',
+  'unhandledType',
+  'redriveWithinMs',
+  ...SEAMS,
+] as const
+const OPTIONS = [
+  'process',
+  'store',
+  'outbox',
+  'transport',
+  'group',
+  'queue',
+  'scanEveryMs',
+  'purgeEveryMs',
+  ...CONSUMER,
+]
+
+/** @throws FairleadError `INVALID_OPTIONS` */
+export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSettings {
+  knownOptions('createProcessRunner', options ?? {}, OPTIONS)
+  const { process, store, outbox, transport, scanEveryMs, purgeEveryMs } = options ?? ({} as typeof options)
+  const definition = process?.definition
+  if (typeof definition?.name !== 'string') throw invalidOption('process', process, 'give what defineProcess made')
+  if (!definition.bindings.some(({ state }) => state !== undefined))
+    throw invalidOption('process', definition.name, 'nothing starts it: say what does (starts)')
+  if (typeof store?.states?.save !== 'function' || typeof store.inbox?.claim !== 'function')
+    throw invalidOption('store', store, 'give a store: postgresStore(...), memoryStore() or another one')
+  if (typeof outbox?.publish !== 'function') throw invalidOption('outbox', outbox, 'give createOutbox(store)')
+  if (typeof transport?.receive !== 'function' || transport.capabilities === undefined)
+    throw invalidOption('transport', transport, 'give a MessageTransport: memoryTransport() for example')
+  const own = `process.${definition.name}`
+  return {
+    definitions: [definition, ...definition.earlier],
+    store,
+    outbox,
+    transport,
+    group: nameOf('group', options.group, own),
+    queue: nameOf('queue', options.queue, own),
+    scanEveryMs: scanEveryMs === false ? false : durationOption('scanEveryMs', scanEveryMs, 5_000, 10),
+    world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
+    purgeEveryMs,
+    consumer: Object.fromEntries(
+      CONSUMER.flatMap((option) => (options[option] === undefined ? [] : [[option, options[option]]])),
+    ),
+  }
+}
+
+function nameOf(option: string, name: string | undefined, fallback: string): string {
+  if (name === undefined) return fallback
+  if (!isChannelName(name)) throw invalidOption(option, name, 'give letters, digits, dots, dashes and underscores')
+  return name
+}

@@ -1,0 +1,252 @@
+// Runs a process: a consumer with an inbox for each channel that it listens to, one for its own queue, and a scan for what comes at a time.
+import { DESCRIBE, type Description } from '../../core/describe.ts'
+import { type Closable, closable } from '../../core/lifecycle.ts'
+import type { Message } from '../../core/message.ts'
+import { createConsumer } from '../consumer/create-consumer.ts'
+import type { Consumer, ConsumerHealth, TransactionContext } from '../consumer/types.ts'
+import { Scan } from '../request-reply/stored-scan.ts'
+import { withoutExpiry } from '../request-reply/stored-transport.ts'
+import { carriedBy } from '../request-reply/stored-wire.ts'
+import type { Channel } from '../types.ts'
+import { AfterCommit } from './after-commit.ts'
+import type { Definition } from './definition.ts'
+import { Handling, type Understood } from './handling.ts'
+import { listProcesses, showProcess, wishFor } from './operating.ts'
+import { goesOn, kindOf, messageId, type ProcessRow, readRow, saveOptions, type Wish } from './row.ts'
+import { type RunnerSettings, runnerSettings } from './runner-options.ts'
+import type {
+  ProcessListOptions,
+  ProcessRunner,
+  ProcessRunnerOptions,
+  ProcessStats,
+  ProcessView,
+  SettledByHand,
+} from './runner-types.ts'
+import { ownChannel, TICK, WAKE, WISH } from './wire.ts'
+
+/**
+ * Makes a runner; nothing is taken before `start()`.
+ * @throws FairleadError `INVALID_OPTIONS`, `CAPABILITY_MISSING`
+ * @example
+ * const runner = createProcessRunner({ process: PlaceOrder, store, outbox, transport })
+ * await runner.start()
+ */
+export function createProcessRunner<Tx>(options: ProcessRunnerOptions<Tx>): ProcessRunner {
+  return new Runner(runnerSettings(options as never))
+}
+
+class Runner implements ProcessRunner {
+  readonly name: string
+  readonly #settings: RunnerSettings
+  readonly #kind: string
+  readonly #own: Channel
+  readonly #stats: { -readonly [K in keyof ProcessStats]: number }
+  readonly #afterCommit: AfterCommit
+  readonly #consumers: ReadonlyMap<string, Consumer>
+  readonly #scan: Scan | undefined
+  readonly #closing: Closable
+  #withinMs: number | undefined
+
+  constructor(settings: RunnerSettings) {
+    const { definitions, store, outbox, transport, queue, world, scanEveryMs } = settings
+    this.name = definitions[0].name
+    this.#settings = settings
+    this.#kind = kindOf(this.name)
+    this.#own = ownChannel(queue, definitions)
+    this.#stats = { started: 0, handled: 0, completed: 0, undoing: 0, failed: 0, cancelled: 0, stuck: 0, dropped: 0 }
+    this.#afterCommit = new AfterCommit(store)
+    const handling = new Handling({
+      definitions,
+      store,
+      outbox,
+      transport: transport.name,
+      queue,
+      world,
+      stats: this.#stats,
+      afterCommit: (tx, tell) => this.#afterCommit.note(tx, tell),
+      wakes: (at) => this.#scan?.at(at),
+    })
+    this.#consumers = this.#consumersOf(handling)
+    this.#scan =
+      scanEveryMs === false
+        ? undefined
+        : new Scan({
+            world,
+            everyMs: scanEveryMs,
+            due: (limit) => store.states.due(this.#kind, world.clock.wallNow(), limit),
+            expire: (id) => this.#wake(id),
+            failed: (error) => {
+              if (world.events.heard) world.events.emit({ type: 'process-scan-failed', process: this.name, error })
+            },
+          })
+    this.#closing = closable(async () => {
+      await this.#scan?.stop()
+      await Promise.all([...this.#consumers.values()].map((consumer) => consumer.close({ withinMs: this.#withinMs })))
+      this.#afterCommit.stop()
+    })
+  }
+
+  async start(): Promise<void> {
+    // What it has sent may be answered before the last subscription stands: its own queue is there first.
+    for (const consumer of this.#consumers.values()) await consumer.start()
+    this.#scan?.start()
+  }
+
+  #consumersOf(handling: Handling): ReadonlyMap<string, Consumer> {
+    const { definitions, store, transport, group, purgeEveryMs, consumer } = this.#settings
+    const common = { ...consumer, inbox: store, name: this.#kind }
+    const own: Record<string, unknown> = {
+      [WAKE]: (message: Message, context: TransactionContext<unknown>) => handling.wake(message, context),
+    }
+    for (const type of Object.keys(this.#own.types))
+      own[type] ??= (message: Message, context: TransactionContext<unknown>) =>
+        handling.reply(carriedBy(context), message, context)
+    const consumers = new Map<string, Consumer>()
+    consumers.set(
+      addressOf(this.#own),
+      createConsumer({
+        ...common,
+        purgeEveryMs,
+        // Whether an answer is too late is for the row to say.
+        transport: withoutExpiry(transport),
+        channel: this.#own,
+        handlers: own,
+      } as never),
+    )
+    for (const [address, { channel, types }] of listenedTo(definitions)) {
+      const handlers: Record<string, unknown> = {}
+      for (const [type, understood] of types)
+        handlers[type] = (message: Message, context: TransactionContext<unknown>) =>
+          handling.listen(understood, message, context)
+      consumers.set(
+        address,
+        createConsumer({
+          ...common,
+          // Once is enough: they have one inbox.
+          purgeEveryMs: false,
+          transport,
+          channel,
+          group: channel.kind === 'topic' ? group : undefined,
+          handlers,
+        } as never),
+      )
+    }
+    return consumers
+  }
+
+  // Several runners look: the one whose compare-and-set goes through has the messages published, with the same commit. From then on the row waits for them.
+  async #wake(id: string): Promise<void> {
+    const { store, outbox, world } = this.#settings
+    const now = world.clock.wallNow()
+    await store.transaction(async (tx) => {
+      const found = await store.states.load(tx, this.#kind, id)
+      if (found === undefined) return
+      const row: ProcessRow = readRow(id, found.state)
+      if (!goesOn(row)) return
+      const ticks: string[] = []
+      for (const timer of Object.values(row.timers))
+        if (timer.told === undefined && timer.at <= now) {
+          timer.told = true
+          ticks.push(String(timer.tick))
+        }
+      if (row.wish !== undefined && row.wish.told === undefined) {
+        row.wish = { ...row.wish, told: true }
+        ticks.push(WISH)
+      }
+      if (ticks.length === 0) return
+      if (!(await store.states.save(tx, this.#kind, id, found.version, row, saveOptions(row)))) return
+      await outbox.publish(
+        tx,
+        this.#own as never,
+        ticks.map((tick) => ({
+          type: WAKE,
+          id: messageId(this.name, id, tick === WISH ? `wish:${found.version}` : `tick:${tick}`),
+          correlationId: id,
+          key: id,
+          headers: { [TICK]: tick },
+        })) as never,
+      )
+    })
+  }
+
+  list(options?: ProcessListOptions): Promise<readonly ProcessView[]> {
+    return listProcesses(this.#settings.store, this.name, options)
+  }
+
+  show(id: string): Promise<ProcessView | undefined> {
+    return showProcess(this.#settings.store, this.name, id)
+  }
+
+  resume(id: string, settle?: SettledByHand): Promise<boolean> {
+    return this.#wish(id, { what: 'resume', settle })
+  }
+
+  cancel(id: string, reason?: string): Promise<boolean> {
+    return this.#wish(id, { what: 'cancel', reason })
+  }
+
+  async #wish(id: string, wish: Wish): Promise<boolean> {
+    const { store, world } = this.#settings
+    const now = world.clock.wallNow()
+    const noted = await wishFor(store, this.name, id, wish, now)
+    if (noted) this.#scan?.at(now)
+    return noted
+  }
+
+  stats(): ProcessStats {
+    return { ...this.#stats }
+  }
+
+  health(): Readonly<Record<string, ConsumerHealth>> {
+    return Object.fromEntries([...this.#consumers].map(([address, consumer]) => [address, consumer.health()]))
+  }
+
+  close(options?: { readonly withinMs?: number | undefined }): Promise<void> {
+    this.#withinMs = options?.withinMs
+    return this.#closing.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  [DESCRIBE](): Description {
+    const { definitions, transport, store, group, queue, scanEveryMs } = this.#settings
+    return {
+      what: 'process',
+      name: this.name,
+      layers: [],
+      transport: transport.name,
+      store: (store as { readonly name?: string }).name,
+      versions: definitions.map(({ version }) => version),
+      steps: [...definitions[0].steps.keys()],
+      listensTo: [...this.#consumers.keys()],
+      options: { group, queue, scanEveryMs },
+    }
+  }
+}
+
+interface Listened {
+  readonly channel: Channel
+  readonly types: Map<string, Understood[]>
+}
+
+// One consumer for each channel, however many versions listen to it.
+function listenedTo(definitions: readonly Definition[]): ReadonlyMap<string, Listened> {
+  const all = new Map<string, Listened>()
+  for (const definition of definitions)
+    for (const binding of definition.bindings) {
+      const { channel, type } = binding
+      const address = addressOf(channel)
+      const listened = all.get(address) ?? { channel, types: new Map<string, Understood[]>() }
+      all.set(address, listened)
+      const understood = listened.types.get(type)
+      if (understood === undefined) listened.types.set(type, [{ definition, binding }])
+      else understood.push({ definition, binding })
+    }
+  return all
+}
+
+function addressOf({ kind, name }: Channel): string {
+  return `${kind}:${name}`
+}

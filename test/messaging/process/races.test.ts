@@ -1,0 +1,181 @@
+// Two at one time: interleavings that only a clock that stands still can bring about.
+import { describe, expect, it } from 'vitest'
+import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
+import { defineProcess } from '../../../src/messaging/process/index.ts'
+import { memoryLab } from './memory-lab.ts'
+import { channelsOf, Order, othersOf, type ProcessLab, serviceOf } from './order.ts'
+
+describe('at one time', () => {
+  it('two answers: the one that is slower is handled again, on what the other one made of it', async () => {
+    const lab = memoryLab()
+    const on = channelsOf('races')
+    const others = await othersOf(lab, on)
+    let open: () => void = () => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    const calls: string[] = []
+    const process = defineProcess('races', { state: Order })
+      .step('consumer', on.Consumers, 'consumer.validate')
+      .step('payment', on.Payments, 'payment.take')
+      .starts(on.Orders, 'order.created', {
+        id: ({ data }) => data.orderId,
+        state: ({ data }) => ({ ...data, status: 'PENDING' as const }),
+        handle: ({ data }, own) => {
+          own.send('consumer', { orderId: data.orderId })
+          own.send('payment', data)
+        },
+      })
+      .on(on.ConsumerEvents, 'consumer.validated', {
+        id: ({ data }) => data.orderId,
+        answers: 'consumer',
+        handle: async (_, own) => {
+          calls.push(`validated at ${own.state.cents}`)
+          await gate
+          own.state.cents += 1
+          own.publish(on.News, { type: 'order.done', data: { orderId: `${own.id} ${own.state.cents}` } })
+        },
+      })
+      .on(on.PaymentEvents, 'payment.taken', {
+        id: ({ data }) => data.orderId,
+        answers: 'payment',
+        handle: (_, own) => {
+          own.state.cents += 10
+        },
+      })
+    const one = await serviceOf(lab, process)
+    const two = await serviceOf(lab, process)
+    await others.order('o', 100)
+    await lab.until(() => others.of('payment.take').length === 1)
+    await others.validated('o')
+    await lab.until(() => calls.length === 1)
+    await others.paid('o')
+    await lab.until(async () => (await one.runner.show('o'))?.row.steps['payment']?.is === 'done')
+    open()
+    await lab.until(() => others.of('order.done').length > 0)
+    await lab.pass(500)
+    expect(calls).toEqual(['validated at 100', 'validated at 110'])
+    expect(others.of('order.done').map(({ message }) => message.data.orderId)).toEqual(['o 111'])
+    expect(await one.runner.show('o')).toMatchObject({
+      state: { cents: 111 },
+      row: { steps: { consumer: { is: 'done' }, payment: { is: 'done' } } },
+    })
+    await two.stop()
+    await one.stop()
+    await others.stop()
+  })
+
+  it('an answer while the time is up: whichever is handled first decides', async () => {
+    for (const answerFirst of [true, false]) {
+      const lab = memoryLab()
+      const on = channelsOf('races')
+      const others = await othersOf(lab, on)
+      const process = defineProcess('races', { state: Order })
+        .step('payment', on.Payments, 'payment.take', { withinMs: 1_000 })
+        .starts(on.Orders, 'order.created', {
+          id: ({ data }) => data.orderId,
+          state: ({ data }) => ({ ...data, status: 'PENDING' as const }),
+          handle: ({ data }, own) => own.send('payment', data),
+        })
+        .on(on.PaymentEvents, 'payment.taken', {
+          id: ({ data }) => data.orderId,
+          answers: 'payment',
+          handle: (_, own) => own.complete(),
+        })
+        .onUnknown('payment', (own) => {
+          own.state.status = 'REJECTED'
+        })
+      const service = await serviceOf(lab, process)
+      await others.order('o')
+      await lab.until(() => others.of('payment.take').length === 1)
+      if (answerFirst) await others.paid('o')
+      await lab.pass(3_000)
+      if (!answerFirst) {
+        expect(await service.runner.show('o')).toMatchObject({ status: 'running', state: { status: 'REJECTED' } })
+        await others.paid('o')
+        await lab.until(async () => (await service.runner.show('o'))?.status === 'completed')
+      }
+      expect(await service.runner.show('o')).toMatchObject({
+        status: 'completed',
+        state: { status: answerFirst ? 'PENDING' : 'REJECTED' },
+      })
+      await service.stop()
+      await others.stop()
+    }
+  })
+
+  it('a timeout whose handler takes long is sent once, however often and by how many it is looked for', async () => {
+    const lab = memoryLab()
+    const on = channelsOf('races')
+    const others = await othersOf(lab, on)
+    let sent = 0
+    const counting = (transport: MessageTransport): MessageTransport => ({
+      ...transport,
+      name: transport.name,
+      capabilities: transport.capabilities,
+      prepare: (channels, mode) => transport.prepare(channels, mode),
+      receive: (from, sink) => transport.receive(from, sink),
+      close: () => transport.close(),
+      send(channel, envelopes, context) {
+        if (channel.name === 'process.races') sent += envelopes.length
+        return transport.send(channel, envelopes, context)
+      },
+    })
+    const counted: ProcessLab = { ...lab, transport: () => counting(lab.transport()) }
+    let ran = 0
+    const process = defineProcess('races', { state: Order })
+      .onTimeout('slow', async (own) => {
+        ran++
+        await new Promise<void>((resolve) => void lab.clock.setTimer(resolve, 3_000, undefined))
+        own.complete()
+      })
+      .starts(on.Orders, 'order.created', {
+        id: ({ data }) => data.orderId,
+        state: ({ data }) => ({ ...data, status: 'PENDING' as const }),
+        handle: (_, own) => own.timeout('slow', 300),
+      })
+    const one = await serviceOf(counted, process)
+    const two = await serviceOf(counted, process)
+    await others.order('o')
+    await lab.until(async () => (await one.runner.show('o'))?.status === 'completed')
+    expect([ran, sent]).toEqual([1, 1])
+    await two.stop()
+    await one.stop()
+    await others.stop()
+  })
+
+  it('what is open costs nothing but the look at what is due', async () => {
+    const lab = memoryLab()
+    const on = channelsOf('races')
+    const others = await othersOf(lab, on)
+    const process = defineProcess('races', { state: Order })
+      .onTimeout('later', (own) => own.complete())
+      .starts(on.Orders, 'order.created', {
+        id: ({ data }) => data.orderId,
+        state: ({ data }) => ({ ...data, status: 'PENDING' as const }),
+        handle: (_, own) => own.timeout('later', 86_400_000),
+      })
+    const store = lab.store()
+    const looks: number[] = []
+    const due = store.states.due.bind(store.states)
+    const service = await serviceOf(lab, process, {}, {
+      ...store,
+      states: {
+        ...store.states,
+        async due(kind: string, now: number, limit: number) {
+          const found = await due(kind, now, limit)
+          looks.push(found.length)
+          return found
+        },
+      },
+    } as typeof store)
+    for (let n = 0; n < 200; n++) await others.order(`o-${n}`)
+    await lab.until(() => service.runner.stats().started === 200)
+    looks.length = 0
+    await lab.pass(10_000)
+    expect(looks.length).toBeLessThan(110)
+    expect(looks.every((found) => found === 0)).toBe(true)
+    await service.stop()
+    await others.stop()
+  })
+})
