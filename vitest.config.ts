@@ -8,7 +8,7 @@ const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, 
 const alias = [
   { find: /^fairlead$/, replacement: source('index.ts') },
   {
-    find: /^fairlead\/(http|memory|http-push|http-feed|postgres|mysql|sqlite|transports|dns|file|eureka|consul|kubernetes)$/,
+    find: /^fairlead\/(http|memory|http-push|http-feed|postgres|mysql|sqlite|transports|dns|file|eureka|consul|kubernetes|rabbitmq|kafka|rpi-over-messaging)$/,
     replacement: source('adapters/$1/index.ts'),
   },
   { find: /^fairlead\/([a-z]+)$/, replacement: source('$1/index.ts') },

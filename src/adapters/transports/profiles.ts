@@ -2,8 +2,10 @@
 import type { TransportProfile } from '../../messaging/choose.ts'
 import { httpFeedCapabilities } from '../http-feed/capabilities.ts'
 import { httpPushCapabilities } from '../http-push/capabilities.ts'
+import { kafkaCapabilities } from '../kafka/capabilities.ts'
 import { memoryCapabilities } from '../memory/memory-capabilities.ts'
 import { postgresCapabilities } from '../postgres/transport/postgres-capabilities.ts'
+import { rabbitmqCapabilities } from '../rabbitmq/capabilities.ts'
 
 /** Every transport of fairlead. */
 export const transports: readonly TransportProfile[] = Object.freeze([
@@ -53,5 +55,25 @@ export const transports: readonly TransportProfile[] = Object.freeze([
     standards: ['SQL'],
     messagesPerSecond: 10_000,
     note: 'queues and topics in the database that is there already',
+  },
+  {
+    name: 'Kafka',
+    from: 'fairlead/kafka',
+    capabilities: kafkaCapabilities,
+    server: 'Apache Kafka 2.4 or newer',
+    languages: 'any',
+    standards: ['Kafka', 'CloudEvents'],
+    messagesPerSecond: 10_000,
+    note: 'a log that many groups read at their own pace and may read again; members of a group share partitions, so make enough of them',
+  },
+  {
+    name: 'RabbitMQ',
+    from: 'fairlead/rabbitmq',
+    capabilities: rabbitmqCapabilities,
+    server: 'RabbitMQ 3.10 or newer',
+    languages: 'any',
+    standards: ['AMQP 0-9-1', 'CloudEvents'],
+    messagesPerSecond: 10_000,
+    note: 'quorum queues; with options also one order for a channel, or priorities: then the capabilities are others',
   },
 ])

@@ -11,6 +11,27 @@ const REQUIRED = ['source', 'type'] as const
 // Type system of CloudEvents, String.
 const NOT_ALLOWED = 'control characters or others that CloudEvents do not allow'
 
+/** The attributes that nearly all messages have some of: bindings keep their names ready. */
+export const USUAL_ATTRIBUTES: readonly string[] = [
+  'id',
+  'specversion',
+  'source',
+  'type',
+  'time',
+  'subject',
+  'dataschema',
+  'typeversion',
+  'partitionkey',
+  'priority',
+  'notbefore',
+  'expirytime',
+  'correlationid',
+  'causationid',
+  'replyto',
+  'traceparent',
+  'tracestate',
+]
+
 /** All attributes of the CloudEvent that an envelope is, by their wire names, those among them that have a field of their own. */
 export function toAttributes(envelope: Envelope): Record<string, string> {
   const all: Record<string, string> = { id: envelope.id, ...envelope.attributes }

@@ -1,5 +1,5 @@
 // CloudEvents, for those who write a transport.
-export { fromAttributes, toAttributes } from './attributes.ts'
+export { fromAttributes, toAttributes, USUAL_ATTRIBUTES } from './attributes.ts'
 export {
   BATCH_TYPE,
   fromHttp,

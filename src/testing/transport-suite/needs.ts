@@ -15,6 +15,12 @@ export const passes: Need = ({ nack }) =>
 /** Receivers of one place share its messages. */
 export const competing: Need = ({ competingConsumers }) => (competingConsumers ? undefined : 'receivers do not compete')
 
+/** Whoever has room gets what waits: members share single messages, not parts of the channel. */
+export const sharesMessages: Need = ({ scaleUnit }) =>
+  scaleUnit === 'partition'
+    ? 'members share partitions: what waits behind a member without room waits for it'
+    : undefined
+
 /** A message lies at the broker until somebody takes it. */
 export const keeps: Need = ({ acknowledged, durableSubscriptions }, _, mode) => {
   if (acknowledged === 'handled') return 'nothing lies anywhere: a send is a delivery'

@@ -1,7 +1,7 @@
 // Credit: never more than was asked for, so that a slow consumer holds no more than it wants to.
 import { inEachMode, type TransportCase } from '../case.ts'
 import { demand, eachOnce, same } from '../expect.ts'
-import { competing, givesBack, holds, independentKeys, keeps } from '../needs.ts'
+import { competing, givesBack, holds, independentKeys, keeps, sharesMessages } from '../needs.ts'
 
 const numbers = (count: number): readonly string[] => Array.from({ length: count }, (_, index) => String(index))
 
@@ -69,7 +69,7 @@ export const creditCases: readonly TransportCase[] = [
 
   ...inEachMode(
     'asks no more of a receiver that has had enough, and gives others the rest',
-    { needs: [competing, holds, independentKeys] },
+    { needs: [competing, holds, independentKeys, sharesMessages] },
     async (bench, mode) => {
       const place = await bench.place(mode)
       const sender = await bench.open()

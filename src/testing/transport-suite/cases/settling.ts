@@ -347,7 +347,10 @@ export const settlingCases: readonly TransportCase[] = [
 
   ...inEachMode(
     'knows what waits for its time also when the receiver that gave it back is gone',
-    { proves: ['delay=native'], needs: [givesBack, delays, keeps] },
+    {
+      proves: ['delay=native'],
+      needs: [givesBack, delays, keeps, that(({ delay }) => delay === 'native', 'its receiver keeps the time')],
+    },
     async (bench, mode) => {
       const place = await bench.place(mode)
       const sender = await bench.open()

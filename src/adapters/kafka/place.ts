@@ -1,0 +1,446 @@
+// Where the receivers of one group in this process take from: one member of the group (or one reader without a group), its partitions, and its commits.
+import { detached } from '../../core/async-context.ts'
+import { nextTurn, type Timer } from '../../core/clock.ts'
+import type { SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
+import { endsWithin } from '../../core/patience.ts'
+import { createError, type FairleadError, stamp } from '../../errors/index.ts'
+import { classifyKafka } from './classify-kafka.ts'
+import { Commits } from './commits.ts'
+import type { KafkaDelivery } from './delivery.ts'
+import type {
+  Committed,
+  KafkaMember,
+  KafkaReader,
+  KafkaRecord,
+  MemberEvents,
+  PartitionFlow,
+  TopicPartition,
+} from './driver.ts'
+import { type Entry, Lane, type LaneRules } from './lanes/partition.ts'
+import { OffsetTracker } from './offset-tracker.ts'
+import type { KafkaSettings } from './options.ts'
+import type { KafkaReceiver } from './receiver.ts'
+
+/** What a place is made of. */
+export interface PlaceParts {
+  readonly settings: KafkaSettings
+  /** In errors. */
+  readonly channel: string
+  /** The name of a partition's lane. */
+  laneOf(at: TopicPartition): string
+  /** Where to begin in these partitions: what is committed. */
+  placesOf(partitions: readonly TopicPartition[]): Promise<readonly Committed[]>
+  /** Writes a dead letter. Undefined: nobody could list it, and it is dropped. */
+  readonly bury: ((entry: Entry, reason: string) => Promise<void>) | undefined
+  /** Called once, when the last receiver has left or it failed, and nothing of it is at the broker any more. */
+  onClosed(): void | Promise<void>
+}
+
+const AGAIN_MS = 500
+const FLUSH_WITHIN_MS = 2_500
+
+/** One place. */
+export class Place implements MemberEvents {
+  readonly settings: KafkaSettings
+  private readonly parts: PlaceParts
+  private readonly rules: LaneRules
+  private readonly receivers: KafkaReceiver[] = []
+  private readonly lanes = new Map<string, Lane>()
+  private readonly commits: Commits
+  // By the time of handing out.
+  private readonly held = new Set<KafkaDelivery>()
+  private flow: PartitionFlow | undefined
+  private member: KafkaMember | undefined
+  private reader: KafkaReader | undefined
+  private frozen = false
+  private scheduled = false
+  private turn = 0
+  private laneTurn = 0
+  private timer: Timer | undefined
+  private timerAt = Infinity
+  private closed = false
+  private retiring = false
+  private over: Promise<void> | undefined
+  // Of assignments: what was read for one before must not be used.
+  private epoch = 0
+  private readonly pending: (() => void)[] = []
+  private drained: (() => void)[] = []
+
+  constructor(parts: PlaceParts) {
+    const { settings } = parts
+    this.parts = parts
+    this.settings = settings
+    this.rules = {
+      maxUncommitted: settings.maxUncommitted,
+      readAhead: settings.readAhead,
+      wallNow: () => settings.clock.wallNow(),
+      now: () => settings.clock.now(),
+    }
+    this.commits = new Commits(settings, {
+      lanes: () => this.lanes.values(),
+      commit: (offsets) => (this.member as KafkaMember).commit(offsets),
+      onCommitted: () => this.dispatchSoon(),
+      onRefused: (error) => void this.fail(error),
+    })
+  }
+
+  /** Whether it takes further receivers. */
+  get open(): boolean {
+    return this.over === undefined && !this.retiring
+  }
+
+  /** Resolves once it has ended, if it is ending. */
+  get ended(): Promise<void> {
+    return this.over ?? Promise.resolve()
+  }
+
+  /** Joins the group by `join`, or reads without one. */
+  async begin(join: (events: MemberEvents) => Promise<KafkaMember>): Promise<void> {
+    const member = await join(this)
+    this.member = member
+    this.flow = member
+    this.commits.start()
+    for (const each of this.pending.splice(0)) each()
+    if (this.closed) await member.close()
+  }
+
+  /** Reads these partitions without a group. */
+  async beginReading(
+    lanes: readonly (readonly [TopicPartition, number])[],
+    read: (place: Place) => Promise<KafkaReader>,
+  ): Promise<void> {
+    for (const [at, offset] of lanes) this.addLane(at, { offset, note: '' })
+    const reader = await read(this)
+    this.reader = reader
+    this.flow = reader
+    if (this.closed) await reader.close()
+  }
+
+  add(receiver: KafkaReceiver): void {
+    this.receivers.push(receiver)
+  }
+
+  /** Hands out what can be, but never on the caller's stack. */
+  dispatchSoon(): void {
+    if (this.scheduled || this.closed) return
+    this.scheduled = true
+    nextTurn(runDispatch, this)
+  }
+
+  dispatch(): void {
+    this.scheduled = false
+    if (this.frozen || this.closed) return
+    const lanes = [...this.lanes.values()]
+    if (lanes.length === 0 || this.receivers.length === 0) return
+    let idle = 0
+    // One of each partition in turn.
+    for (let at = this.laneTurn % lanes.length; idle < lanes.length; at = (at + 1) % lanes.length) {
+      const lane = lanes[at] as Lane
+      const entry = lane.peek()
+      if (entry === undefined) {
+        idle++
+        continue
+      }
+      const receiver = this.nextReceiver()
+      if (receiver === undefined) break
+      idle = 0
+      this.laneTurn = at + 1
+      lane.hold(entry)
+      receiver.take(entry)
+      // The sink may have ended all.
+      if (this.frozen || this.closed) return
+    }
+    this.regulate()
+  }
+
+  handed(delivery: KafkaDelivery): void {
+    this.held.add(delivery)
+    if (this.settings.maxHandlingMs > 0) this.ring(delivery.handedAt + this.settings.maxHandlingMs)
+  }
+
+  async settle(
+    receiver: KafkaReceiver,
+    delivery: KafkaDelivery,
+    verdict: SettleVerdict,
+    options: SettleOptions | undefined,
+  ): Promise<void> {
+    const { entry } = delivery
+    const { lane } = entry
+    const done = (): void => {
+      receiver.held.delete(delivery)
+      this.held.delete(delivery)
+      if (lane.heldCount === 0) this.tellDrained()
+    }
+    if (verdict === 'retry') {
+      delivery.done()
+      lane.giveBack(entry, options?.delayMs ?? 0, options?.overtake === true)
+      done()
+      if (lane.dueAt < Infinity) this.ring(lane.dueAt)
+      this.dispatchSoon()
+      return
+    }
+    if (verdict === 'dead' && this.parts.bury !== undefined) {
+      try {
+        await this.parts.bury(entry, options?.reason ?? '')
+      } catch (error) {
+        // It comes again: nothing says that it was given up.
+        if (lane.lost) throw delivery.lostError()
+        delivery.lose()
+        lane.giveBack(entry, AGAIN_MS, false)
+        done()
+        this.ring(lane.dueAt)
+        throw this.errorOf(error)
+      }
+      if (lane.lost) throw delivery.lostError()
+    }
+    lane.finish(entry)
+    this.dispatchSoon()
+    if (this.member === undefined) {
+      delivery.done()
+      done()
+      return
+    }
+    const kept = this.commits.noted(lane, delivery)
+    done()
+    await kept
+    delivery.done()
+  }
+
+  giveBack(entry: Entry, delayMs: number, overtake: boolean): void {
+    if (entry.lane.lost) return
+    entry.lane.giveBack(entry, delayMs, overtake)
+    this.dispatchSoon()
+  }
+
+  /** A receiver goes: what it holds is given back to the others, or with the last one to the broker. */
+  async left(receiver: KafkaReceiver): Promise<void> {
+    const at = this.receivers.indexOf(receiver)
+    if (at < 0) return this.over
+    this.receivers.splice(at, 1)
+    for (const delivery of [...receiver.held]) {
+      if (delivery.state !== 'held') continue
+      receiver.giveUp(delivery)
+      this.held.delete(delivery)
+      this.giveBack(delivery.entry, 0, false)
+    }
+    this.tellDrained()
+    if (this.receivers.length === 0) await this.end()
+    else await endsWithin(this.commits.flushed(), FLUSH_WITHIN_MS, this.settings.clock).catch(() => {})
+  }
+
+  /** A receiver wants no more. Where none does, and nothing is held any more, others get the partitions. */
+  stopped(): void {
+    if (this.receivers.some(({ wanting }) => wanting) || this.over !== undefined) return
+    this.retiring = true
+    this.retire()
+  }
+
+  /** It cannot go on: all receivers end with the error. */
+  async fail(error: FairleadError): Promise<void> {
+    const receivers = [...this.receivers]
+    const ending = this.end()
+    await Promise.all(
+      receivers.map((receiver) =>
+        receiver.fail(stamp(error, { transport: this.settings.name, channel: this.parts.channel })),
+      ),
+    )
+    await ending
+  }
+
+  // Of a member.
+
+  onRebalancing(): readonly TopicPartition[] {
+    this.frozen = true
+    this.commits.now()
+    const busy: TopicPartition[] = []
+    for (const lane of this.lanes.values()) if (lane.heldCount > 0 || this.commits.waitsFor(lane)) busy.push(lane.at)
+    return busy
+  }
+
+  onAssigned(assigned: readonly TopicPartition[], kept: readonly TopicPartition[]): void {
+    const stays = new Set(kept.map(keyOf))
+    const added = assigned.filter((each) => !stays.has(keyOf(each)))
+    this.frozen = false
+    const epoch = ++this.epoch
+    for (const each of kept) {
+      const lane = this.lanes.get(keyOf(each))
+      if (lane !== undefined) lane.draining = false
+    }
+    if (this.closed) return
+    this.dispatchSoon()
+    if (added.length > 0) void this.openLanes(added, epoch)
+  }
+
+  async onRevoking(partitions: readonly TopicPartition[]): Promise<void> {
+    const { clock, revokeWithinMs } = this.settings
+    const lanes = partitions.flatMap((each) => this.lanes.get(keyOf(each)) ?? [])
+    for (const lane of lanes) lane.draining = true
+    for (const delivery of [...this.held]) if (delivery.entry.lane.draining) delivery.tellRevoking()
+    const drained = (async () => {
+      while (lanes.some(({ heldCount, lost }) => heldCount > 0 && !lost) && !this.closed)
+        await new Promise<void>((resolve) => void this.drained.push(resolve))
+      await this.commits.flushed()
+    })()
+    await endsWithin(drained, revokeWithinMs, clock).catch(() => {})
+    this.tellDrained()
+  }
+
+  onLost(partitions: readonly TopicPartition[]): void {
+    for (const each of partitions) {
+      const lane = this.lanes.get(keyOf(each))
+      if (lane === undefined) continue
+      this.lanes.delete(keyOf(each))
+      this.lose(lane)
+    }
+    this.tellDrained()
+  }
+
+  onRecords(from: TopicPartition, records: readonly KafkaRecord[]): void {
+    const lane = this.lanes.get(keyOf(from))
+    if (lane === undefined || this.closed) return
+    lane.add(records)
+    if (lane.dueAt < Infinity) this.ring(lane.dueAt)
+    this.regulate()
+    // All that came in is done already, as the one before had noted.
+    if (lane.tracker.dirty && this.member !== undefined) this.commits.soon()
+    this.dispatchSoon()
+  }
+
+  onEnded(error: FairleadError): void {
+    void this.fail(error)
+  }
+
+  private async openLanes(added: readonly TopicPartition[], epoch: number): Promise<void> {
+    try {
+      const places = await this.parts.placesOf(added)
+      if (this.closed || epoch !== this.epoch) return
+      const begin = (): void => {
+        if (this.closed || epoch !== this.epoch) return
+        for (const [index, at] of added.entries()) {
+          const place = places[index] as Committed
+          this.addLane(at, place)
+          this.flow?.seek({ ...at, offset: place.offset })
+        }
+        this.flow?.resume(added)
+      }
+      if (this.flow === undefined) this.pending.push(begin)
+      else begin()
+    } catch (error) {
+      if (this.closed || epoch !== this.epoch) return
+      const { clock } = this.settings
+      const failure = this.errorOf(error)
+      if (!failure.transient) return void this.fail(failure)
+      clock.setTimer(() => void this.openLanes(added, epoch), AGAIN_MS, undefined)
+    }
+  }
+
+  private addLane(at: TopicPartition, { offset, note }: Committed): void {
+    this.lanes.set(keyOf(at), new Lane(at, this.parts.laneOf(at), new OffsetTracker(offset, note), this.rules))
+  }
+
+  private lose(lane: Lane): void {
+    lane.lost = true
+    this.commits.lost(lane)
+    for (const receiver of this.receivers)
+      for (const delivery of [...receiver.held])
+        if (delivery.entry.lane === lane) {
+          this.held.delete(delivery)
+          receiver.giveUp(delivery)
+        }
+  }
+
+  private nextReceiver(): KafkaReceiver | undefined {
+    const { receivers } = this
+    for (let tried = 0; tried < receivers.length; tried++) {
+      const receiver = receivers[this.turn++ % receivers.length] as KafkaReceiver
+      if (receiver.wants) return receiver
+    }
+    return undefined
+  }
+
+  // Fetching stops where enough is read ahead, and goes on when half of it is handed out.
+  private regulate(): void {
+    for (const lane of this.lanes.values()) {
+      const { full } = lane
+      if (full === lane.paused) continue
+      lane.paused = full
+      if (full) this.flow?.pause([lane.at])
+      else this.flow?.resume([lane.at])
+    }
+  }
+
+  private end(): Promise<void> {
+    this.over ??= (async () => {
+      // The last verdicts first: what was settled must not come again.
+      await endsWithin(this.commits.flushed(), FLUSH_WITHIN_MS, this.settings.clock).catch(() => {})
+      this.closed = true
+      if (this.timer !== undefined) this.settings.clock.clearTimer(this.timer)
+      for (const lane of this.lanes.values()) this.lose(lane)
+      this.lanes.clear()
+      this.commits.close()
+      this.tellDrained()
+      await this.member?.close()
+      await this.reader?.close()
+      await this.parts.onClosed()
+    })()
+    return this.over
+  }
+
+  private retire(): void {
+    if (this.retiring && this.held.size === 0 && this.over === undefined) void this.end()
+  }
+
+  private tellDrained(): void {
+    this.retire()
+    const { drained } = this
+    if (drained.length === 0) return
+    this.drained = []
+    for (const each of drained) each()
+  }
+
+  // One timer for what waits for its time and for what is held too long.
+  private ring(at: number): void {
+    if (at >= this.timerAt || this.closed) return
+    const { clock } = this.settings
+    if (this.timer !== undefined) clock.clearTimer(this.timer)
+    this.timerAt = at
+    this.timer = clock.setTimer((place: Place) => detached(() => place.rang()), Math.max(at - clock.now(), 0), this)
+  }
+
+  private rang(): void {
+    this.timer = undefined
+    this.timerAt = Infinity
+    const { clock, maxHandlingMs } = this.settings
+    let next = Infinity
+    for (const lane of this.lanes.values()) {
+      lane.wake()
+      next = Math.min(next, lane.dueAt)
+    }
+    if (maxHandlingMs > 0)
+      for (const delivery of this.held) {
+        if (delivery.state !== 'held') continue
+        const until = delivery.handedAt + maxHandlingMs
+        if (until <= clock.now()) {
+          const message = `a message was held for more than ${maxHandlingMs} ms: the member leaves its group, and others go on`
+          void this.fail(createError({ code: 'LEASE_LOST', message, details: { id: delivery.envelope.id } }))
+          return
+        }
+        next = Math.min(next, until)
+        break
+      }
+    if (next < Infinity) this.ring(next)
+    this.dispatchSoon()
+  }
+
+  private errorOf(error: unknown): FairleadError {
+    return stamp(classifyKafka(error), { transport: this.settings.name, channel: this.parts.channel })
+  }
+}
+
+function runDispatch(place: Place): void {
+  detached(() => place.dispatch())
+}
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic} ${partition}`
+}

@@ -1,0 +1,85 @@
+// A message that was handed out, and the right to settle it: it lasts as long as the channel it came on, at most as long as the broker's own timeout.
+import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
+import type { Envelope } from '../../core/message.ts'
+import { tellEach } from '../../core/settle.ts'
+import { createError } from '../../errors/classes.ts'
+
+/** Whoever handed it out. */
+export interface DeliveryOwner {
+  readonly name: string
+  readonly channel: string
+  /** What is wrong with a verdict; undefined: nothing. */
+  wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined
+  /** Tells the broker. Resolves once it knows. */
+  settled(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void>
+}
+
+/** One delivery; `Held` is what its receiver keeps of it. */
+export class RabbitDelivery implements Delivery {
+  readonly envelope: Envelope
+  readonly redeliveries: number
+  readonly leaseMs: number
+  /** What its owner knows of it. */
+  readonly kept: unknown
+  state: 'held' | 'settling' | 'settled' | 'lost' = 'held'
+  private settling: Promise<void> | undefined
+  private readonly owner: DeliveryOwner
+  private listeners: (() => void)[] | undefined
+
+  constructor(owner: DeliveryOwner, envelope: Envelope, redeliveries: number, leaseMs: number, kept: unknown) {
+    this.owner = owner
+    this.envelope = envelope
+    this.redeliveries = redeliveries
+    this.leaseMs = leaseMs
+    this.kept = kept
+  }
+
+  onLost(listener: () => void): () => void {
+    if (this.state === 'lost') listener()
+    if (this.state !== 'held' && this.state !== 'settling') return nothing
+    // One and the same function may be given twice, and stopped once.
+    const link = (): void => listener()
+    this.listeners = [...(this.listeners ?? []), link]
+    return () => {
+      this.listeners = this.listeners?.filter((each) => each !== link)
+    }
+  }
+
+  settle(verdict: SettleVerdict, options?: SettleOptions | undefined): Promise<void> {
+    if (this.settling !== undefined) return this.settling
+    if (this.state === 'lost') return Promise.reject(this.lostError())
+    const problem = verdict === 'ack' ? undefined : this.owner.wrong(verdict, options)
+    if (problem !== undefined) return Promise.reject(problem)
+    this.state = 'settling'
+    const settling = this.owner.settled(this, verdict, options)
+    this.settling = settling
+    // What could not be told may be told again, as long as the right lasts.
+    settling.catch(() => {
+      if (this.settling === settling) this.settling = undefined
+      if (this.state === 'settling') this.state = 'held'
+    })
+    return settling
+  }
+
+  /** The broker knows the verdict. */
+  done(): void {
+    this.state = 'settled'
+    this.listeners = undefined
+  }
+
+  /** Takes the right away, and tells whoever listens. */
+  lose(): void {
+    if (this.state === 'lost' || this.state === 'settled') return
+    this.state = 'lost'
+    const { listeners } = this
+    this.listeners = undefined
+    if (listeners !== undefined) tellEach(listeners)
+  }
+
+  lostError(): Error {
+    const { name, channel } = this.owner
+    return createError({ code: 'LEASE_LOST', transport: name, channel, details: { id: this.envelope.id } })
+  }
+}
+
+function nothing(): void {}

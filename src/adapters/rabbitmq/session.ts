@@ -1,0 +1,181 @@
+// One channel of a receiver, from its opening to its end: consumers on it, and answers that say the broker has read what was settled.
+import { nextTurn, type Timer } from '../../core/clock.ts'
+import { createError } from '../../errors/classes.ts'
+import type { AmqpChannel, AmqpMessage } from './driver.ts'
+import type { Settings } from './options.ts'
+
+// Few, so that a receiver that asks for one more each time does not pile them up.
+const MOST_CONSUMERS = 16
+
+/** A consumer, and how many messages it may hold and holds. */
+export interface Slot {
+  readonly tag: string
+  readonly size: number
+  used: number
+  active: boolean
+}
+
+/** What a session tells its receiver. */
+export interface SessionHooks {
+  arrived(message: AmqpMessage, slot: Slot): void
+  /** The queue was deleted under it. */
+  cancelled(): void
+  /** Something could not be done: the channel is of no use any more. */
+  failed(error: unknown): void
+  /** Whether the broker reads nothing from the connection just now. */
+  blocked(): boolean
+}
+
+interface Waiter {
+  resolve(): void
+  reject(error: unknown): void
+}
+
+/** A channel that consumes one queue. */
+export class Session {
+  readonly channel: AmqpChannel
+  readonly queue: string
+  alive = true
+  private readonly settings: Settings
+  private readonly hooks: SessionHooks
+  private readonly slots = new Set<Slot>()
+  private tags = 0
+  private cancels: Promise<void> | undefined
+  private waiters: Waiter[] = []
+  private asking = false
+  private timer: Timer | undefined
+  private asked: Waiter[] = []
+
+  constructor(channel: AmqpChannel, queue: string, settings: Settings, hooks: SessionHooks) {
+    this.channel = channel
+    this.queue = queue
+    this.settings = settings
+    this.hooks = hooks
+  }
+
+  /** How many more the broker may send as it is. */
+  get open(): number {
+    let open = 0
+    for (const { size, used } of this.slots) open += size - used
+    return open
+  }
+
+  get consuming(): boolean {
+    return this.slots.size > 0
+  }
+
+  /** Set while consumers are being ended: what is settled meanwhile would make room for messages that the broker then takes back, and counts. */
+  get cancelling(): Promise<void> | undefined {
+    return this.cancels
+  }
+
+  /** Lets the broker send so many more. A consumer's own limit cannot be changed: there is one more. */
+  consume(count: number): void {
+    if (this.slots.size >= MOST_CONSUMERS && this.open === 0) void this.cancel()
+    this.start(count)
+  }
+
+  /** Ends all consumers. Resolves once nothing more comes; what was handed out stays. */
+  cancel(): Promise<void> {
+    const cancels = this.leave(this.cancels).finally(() => {
+      if (this.cancels === cancels) this.cancels = undefined
+    })
+    this.cancels = cancels
+    return cancels
+  }
+
+  private async leave(before: Promise<void> | undefined): Promise<void> {
+    const slots = [...this.slots]
+    this.slots.clear()
+    for (const slot of slots) slot.active = false
+    try {
+      await Promise.all([before, ...slots.map(({ tag }) => this.channel.cancel(tag))])
+    } catch (error) {
+      if (this.alive) this.hooks.failed(error)
+    }
+  }
+
+  /** Resolves once the broker has read all that was written on the channel before. */
+  read(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (!this.alive) return reject(this.silent())
+      this.waiters.push({ resolve, reject })
+      if (this.asking) return
+      this.asking = true
+      nextTurn((session: Session) => void session.ask(), this)
+    })
+  }
+
+  /** It is over: nobody is answered any more. */
+  end(error: unknown): void {
+    this.alive = false
+    this.slots.clear()
+    if (this.timer !== undefined) this.settings.clock.clearTimer(this.timer)
+    for (const { reject } of [...this.asked.splice(0), ...this.waiters.splice(0)]) reject(error)
+  }
+
+  private start(count: number): void {
+    const tag = `fairlead-${++this.tags}`
+    const slot: Slot = { tag, size: count, used: 0, active: true }
+    this.slots.add(slot)
+    const { channel } = this
+    // Both at once: nothing may come in between, for the limit is that of the next consumer.
+    const limit = channel.prefetch(count)
+    const consuming = channel.consume(
+      this.queue,
+      tag,
+      (message) => {
+        if (!this.alive) return
+        if (slot.active) slot.used++
+        this.hooks.arrived(message, slot)
+      },
+      () => {
+        if (this.alive) this.hooks.cancelled()
+      },
+    )
+    Promise.all([limit, consuming]).catch((error: unknown) => {
+      if (this.alive) this.hooks.failed(error)
+    })
+  }
+
+  private async ask(): Promise<void> {
+    const { clock } = this.settings
+    while (this.alive && this.waiters.length > 0) {
+      this.asked = this.waiters
+      this.waiters = []
+      this.watch()
+      try {
+        await this.channel.prefetch(1)
+      } catch (error) {
+        if (this.alive) this.hooks.failed(error)
+        return
+      } finally {
+        clock.clearTimer(this.timer)
+      }
+      for (const { resolve } of this.asked.splice(0)) resolve()
+    }
+    this.asking = false
+  }
+
+  private watch(): void {
+    const { clock, answerMs } = this.settings
+    this.timer = clock.setTimer(
+      (session: Session) => {
+        if (!session.alive) return
+        if (session.hooks.blocked()) session.watch()
+        else session.hooks.failed(session.silent())
+      },
+      answerMs,
+      this,
+    )
+  }
+
+  private silent(): Error {
+    const { name, answerMs } = this.settings
+    return createError({
+      code: 'CONNECTION_LOST',
+      message: `the broker has not answered within ${answerMs} ms`,
+      transport: name,
+    })
+  }
+}

@@ -1,0 +1,11 @@
+// The RabbitMQ transport with priority queues, against the suite of the contract, on a broker that is killed, stopped, cut off and silenced.
+import { testTransport } from 'fairlead/testing'
+import { afterAll, describe, test } from 'vitest'
+import { troubledLab } from './rabbitmq-lab.ts'
+
+await testTransport('RabbitMQ (priorities)', () => troubledLab('amqplib', { priorities: 10 }), {
+  describe,
+  test,
+  skip: test.skip,
+  afterAll,
+})
