@@ -10,14 +10,14 @@ import {
   isFailure,
   lastGood,
 } from 'fairlead'
-import { httpPushTransport } from 'fairlead/http-push'
 import { circuitBreaker } from 'fairlead/policies'
+import { openCarrier } from './carrier.ts'
 import { Inventory, OrderEvents, Orders, Payment } from './contracts.ts'
 import { openDatabase } from './database.ts'
 import { sourceOf } from './registry.ts'
 import { paced, runService } from './service.ts'
 
-const { registry, instances, subscribers, databases, port } = JSON.parse(process.argv[2] as string)
+const { registry, instances, subscribers, databases, broker, port } = JSON.parse(process.argv[2] as string)
 const discovery = createDiscovery({
   source: sourceOf(registry, instances),
   allow: ['127.0.0.0/8'], // all of the demo is on this machine; else a remote registry may not send calls there
@@ -51,8 +51,8 @@ const { store, run } = await openDatabase(
   '{placed} (order_id text primary key, charge text not null)',
 )
 const outbox = createOutbox(store)
-const push = httpPushTransport({ subscribers: { 'order-events': subscribers }, deadLetters: false })
-let relay = createRelay({ outbox, transport: push, backoff: { maxMs: 1_000 } })
+const carrier = openCarrier(broker, { 'order-events': subscribers })
+let relay = createRelay({ outbox, transport: carrier.transport, backoff: { maxMs: 1_000 } })
 await relay.start()
 
 const adapter = createServerAdapter(Orders, {
@@ -93,7 +93,7 @@ await runService(adapter.node(), {
     if (reset) for (const circuit of circuits) circuit.reset()
     if (holdRelay) await relay.close()
     else if (relay.health().state === 'closed') {
-      relay = createRelay({ outbox, transport: push, backoff: { maxMs: 1_000 } })
+      relay = createRelay({ outbox, transport: carrier.transport, backoff: { maxMs: 1_000 } })
       await relay.start()
     }
   },

@@ -1,17 +1,17 @@
 // The warehouse: ships each order once. A shipment and the note that its message was handled are one commit.
 import { createConsumer } from 'fairlead'
-import { httpPushTransport } from 'fairlead/http-push'
+import { openCarrier } from './carrier.ts'
 import { OrderEvents } from './contracts.ts'
 import { openDatabase } from './database.ts'
 import { runService } from './service.ts'
 
-const { databases, port } = JSON.parse(process.argv[2] as string)
+const { databases, broker, port } = JSON.parse(process.argv[2] as string)
 const database = await openDatabase(
   databases,
   'warehouse',
   '{shipment} (order_id text not null, message text not null)',
 )
-const transport = httpPushTransport()
+const { transport, listener } = openCarrier(broker)
 let dieAfter = Number.POSITIVE_INFINITY
 
 const consumer = createConsumer({
@@ -28,7 +28,7 @@ const consumer = createConsumer({
   },
 })
 await consumer.start()
-await runService(transport.node(), {
+await runService(listener, {
   port,
   mood: (mood) => {
     dieAfter = mood.dieAfter ?? Number.POSITIVE_INFINITY

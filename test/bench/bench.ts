@@ -1,6 +1,7 @@
 // `npm run bench -- <area> [--check] [--quick]`: measures an area beside its peers, prints tables, and as last line JSON.
 // `--check` ends with 1 where a line is missed; `--quick` is for a look, with fewer rounds.
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { benchBrokers } from './brokers/brokers.ts'
 import { benchDiscovery } from './discovery/discovery.ts'
 import type { Line } from './lines.ts'
 import { printLines } from './lines.ts'
@@ -21,6 +22,7 @@ const AREAS: Readonly<
   messaging: benchMessaging,
   outbox: benchOutbox,
   discovery: benchDiscovery,
+  brokers: benchBrokers,
 }
 
 const [area = '', ...rest] = process.argv.slice(2)
@@ -30,7 +32,7 @@ const bench = AREAS[area]
 if (bench === undefined || unknown.length > 0) {
   console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=<part>]`)
   console.error(
-    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick, dispatch, trouble (discovery)',
+    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick, dispatch, trouble (discovery); rabbitmq, kafka, relay (brokers)',
   )
   process.exit(2)
 }

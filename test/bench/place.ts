@@ -27,6 +27,8 @@ export interface PlaceOptions {
   readonly area?: string | undefined
   /** Versions of what the peers depend on, as in a package.json. */
   readonly overrides?: Readonly<Record<string, string>> | undefined
+  /** Versions of peers. Default: the newest that fits the Node. */
+  readonly versions?: Readonly<Record<string, string>> | undefined
 }
 
 /**
@@ -37,12 +39,12 @@ export async function place(
   major: string,
   peers: readonly string[],
   workers: Readonly<Record<string, string>>,
-  { area = '', overrides }: PlaceOptions = {},
+  { area = '', overrides, versions = {} }: PlaceOptions = {},
 ): Promise<Place> {
   const own = process.versions.node.split('.')[0] === major
   const node = own ? process.execPath : await nodeBinary(major)
   const folder = join(home, 'bench', area, major)
-  await install(folder, node, peers, overrides)
+  await install(folder, node, Object.fromEntries(peers.map((name) => [name, versions[name] ?? '>=0'])), overrides)
   const target = join(folder, 'node_modules', 'fairlead')
   rmSync(target, { recursive: true, force: true })
   cpSync(await built(), join(target, 'dist'), { recursive: true })
@@ -72,14 +74,14 @@ async function nodeBinary(major: string): Promise<string> {
 async function install(
   folder: string,
   node: string,
-  peers: readonly string[],
+  peers: Readonly<Record<string, string>>,
   overrides: PlaceOptions['overrides'],
 ): Promise<void> {
   const file = join(folder, 'package.json')
   const wanted = JSON.stringify({
     private: true,
     type: 'module',
-    dependencies: { ...manifest().dependencies, ...Object.fromEntries(peers.map((name) => [name, '>=0'])) },
+    dependencies: { ...manifest().dependencies, ...peers },
     overrides,
   })
   if (existsSync(join(folder, 'node_modules')) && existsSync(file) && readFileSync(file, 'utf8') === wanted) return
@@ -94,18 +96,9 @@ async function install(
     NODE_OPTIONS: '',
     npm_config_user_agent: undefined,
   }
-  const names = Object.entries(manifest().dependencies).map(([name, range]) => `${name}@${range}`)
+  const names = Object.entries({ ...manifest().dependencies, ...peers }).map(([name, range]) => `${name}@${range}`)
   writeFileSync(file, JSON.stringify({ private: true, type: 'module', overrides }))
-  const args = [
-    npm,
-    'install',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-    '--no-save',
-    ...names,
-    ...peers.map((name) => `${name}@>=0`),
-  ]
+  const args = [npm, 'install', '--no-audit', '--no-fund', '--loglevel=error', '--no-save', ...names]
   await mustRun(node, args, { cwd: folder, env })
   writeFileSync(file, wanted)
 }

@@ -1,10 +1,10 @@
 // `npm run chaos`: real processes on a real database under faults, or the simulation for as many schedules as one likes.
-//   npm run chaos -- --minutes 10 --seed 7 --database postgres|mariadb --messages 100000
+//   npm run chaos -- --minutes 10 --seed 7 --database postgres|mariadb --transport rabbitmq|kafka --messages 100000
 //   npm run chaos -- --broken id-cursor          a relay, store or consumer that is broken on purpose: it has to be caught
 //   npm run chaos -- --simulate 20000 [--seed n] seeded schedules in virtual time; with a seed and 1, one of them again
 import { parseArgs } from 'node:util'
 import { runChaos } from '../chaos/kit/run.ts'
-import { BREAKAGES, type BreakageName, type DatabaseName } from '../chaos/kit/words.ts'
+import { BREAKAGES, BROKERS, type BreakageName, type BrokerName, type DatabaseName } from '../chaos/kit/words.ts'
 import { explore } from '../simulation/engine/explore.ts'
 import { mutants } from '../simulation/mutants.ts'
 import { orderFlow } from '../simulation/order-flow.ts'
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     database: { type: 'string', default: 'postgres' },
+    transport: { type: 'string' },
     messages: { type: 'string' },
     faults: { type: 'string' },
     only: { type: 'string' },
@@ -50,6 +51,7 @@ async function simulate(schedules: number): Promise<boolean> {
 async function chaos(): Promise<boolean> {
   const result = await runChaos({
     database: oneOf<DatabaseName>('database', values.database, ['postgres', 'mariadb']) ?? 'postgres',
+    broker: oneOf<BrokerName>('transport', values.transport, BROKERS),
     seed,
     messages: number('messages', values.messages, 100_000),
     minutes: number('minutes', values.minutes, 10),

@@ -20,7 +20,7 @@ export interface OutboxPlace<Tx> extends Transactional<Tx> {
 export interface OutboxOptions extends Seams {
   /** Who publishes: a URI reference, such as `/shop/orders`. Default: `/` and the owner of the store, else `/outbox`. */
   readonly source?: string | undefined
-  /** Messages of more bytes, attributes and headers included, are refused before anything is written. Default 1 MiB. Give at most what the transport of the relay carries. */
+  /** Messages of more bytes, attributes and headers included, are refused before anything is written. Default 1,000,000. Give at most what the transport of the relay carries. */
   readonly maxPayloadBytes?: number | undefined
   /** Tell relays of other processes after commits, where the database can: at most once in so many milliseconds. Default false. */
   readonly announceEveryMs?: number | false | undefined

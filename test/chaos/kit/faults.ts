@@ -89,6 +89,10 @@ export class Faults {
       case 'restart the database as by a power cut':
         await this.#ground.restart(true)
         return true
+      case 'restart the broker':
+      case 'kill the broker':
+        await this.#ground.broker?.restart(fault === 'kill the broker')
+        return this.#ground.broker !== undefined
       case 'cut all connections':
         return this.#spoil(async (proxy) => proxy.refuse(), 200 + chance * 1_500)
       case 'swallow what connections carry':

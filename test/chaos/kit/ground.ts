@@ -8,9 +8,10 @@ import { startPgBouncer } from '../../services/pgbouncer-instance.ts'
 import { freePort, startPostgres } from '../../services/postgres-instance.ts'
 import { type ServerAddress, server } from '../../services/servers.ts'
 import { proxyTo, type ToxicProxy } from '../../services/toxiproxy.ts'
+import { type BrokerGround, startBroker } from './broker.ts'
 import { type Opened, openDatabase, SCHEMA, WIRE_SCHEMA } from './open.ts'
 import { createTables, say } from './sql.ts'
-import type { DatabaseName, Told } from './words.ts'
+import type { BrokerName, DatabaseName, Told } from './words.ts'
 
 export interface Ground {
   readonly database: DatabaseName
@@ -23,6 +24,8 @@ export interface Ground {
   /** Where consumers listen, for messages that travel by HTTP push. */
   readonly push: Pick<NonNullable<Told['push']>, 'subscribers'> | undefined
   readonly ports: readonly number[]
+  /** Between relays and consumers, where messages go through one. */
+  readonly broker: BrokerGround | undefined
   restart(hard: boolean): Promise<void>
   /** Tries until the database answers. */
   ask(text: string, params?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>
@@ -31,9 +34,31 @@ export interface Ground {
   remove(): Promise<void>
 }
 
+const PLACES = [
+  { kind: 'topic', name: 'orders', group: 'warehouse' },
+  { kind: 'topic', name: 'shipments', group: 'mail' },
+] as const
+
 /** @param consumers how many consumers listen for HTTP push; 0: messages travel through the database */
-export async function startGround(database: DatabaseName, consumers: number): Promise<Ground> {
-  return database === 'postgres' ? onPostgres() : onMariadb(consumers)
+export async function startGround(
+  database: DatabaseName,
+  consumers: number,
+  broker: BrokerName | undefined,
+): Promise<Ground> {
+  const ground = await (database === 'postgres' ? onPostgres() : onMariadb(consumers))
+  if (broker === undefined) return ground
+  const between = await startBroker(broker, PLACES)
+  return {
+    ...ground,
+    broker: between,
+    push: undefined,
+    proxies: between.proxy === undefined ? ground.proxies : [...ground.proxies, between.proxy],
+    waiting: () => between.waiting(),
+    async remove() {
+      await between.remove()
+      await ground.remove()
+    },
+  }
 }
 
 async function onPostgres(): Promise<Ground> {
@@ -46,11 +71,7 @@ async function onPostgres(): Promise<Ground> {
   await migrate(driver, { schema: WIRE_SCHEMA })
   await createTables(driver)
   const wire = postgresTransport(driver, { schema: WIRE_SCHEMA, notify: false })
-  const places = [
-    { kind: 'topic', name: 'orders', group: 'warehouse' },
-    { kind: 'topic', name: 'shipments', group: 'mail' },
-  ] as const
-  await wire.prepare(places, 'create')
+  await wire.prepare(PLACES, 'create')
   const pooler = await startPgBouncer(instance, {
     default_pool_size: '30',
     max_client_conn: '500',
@@ -69,11 +90,12 @@ async function onPostgres(): Promise<Ground> {
     proxies,
     push: undefined,
     ports: [],
+    broker: undefined,
     restart: (hard) => instance.restart(hard ? 'immediate' : 'fast'),
     ask,
     async waiting() {
       let waiting = 0
-      for (const { group, ...channel } of places) waiting += (await wire.inspect?.({ channel, group }))?.waiting ?? 0
+      for (const { group, ...channel } of PLACES) waiting += (await wire.inspect?.({ channel, group }))?.waiting ?? 0
       return waiting
     },
     async remove() {
@@ -107,6 +129,7 @@ async function onMariadb(consumers: number): Promise<Ground> {
     proxies,
     push: { subscribers: { orders: { warehouse: urls }, shipments: { mail: urls } } },
     ports,
+    broker: undefined,
     restart: (hard) => instance.restart(hard ? 'kill' : 'fast'),
     ask: asking(opened),
     // Nothing lies between outbox and consumer.

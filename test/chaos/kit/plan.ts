@@ -12,6 +12,8 @@ export const FAULTS = [
   'stop a consumer in a handler until its lease is over',
   'restart the database',
   'restart the database as by a power cut',
+  'restart the broker',
+  'kill the broker',
   'cut all connections',
   'swallow what connections carry',
   'slow connections down',
@@ -25,10 +27,19 @@ export interface PlannedFault {
   readonly chance: number
 }
 
-/** @param network whether there are proxies to break */
-export function drawPlan(seed: number, count: number, network: boolean, only: string = ''): readonly PlannedFault[] {
+/** @param network whether there are proxies to break; @param broker whether there is a broker */
+export function drawPlan(
+  seed: number,
+  count: number,
+  network: boolean,
+  broker: boolean,
+  only: string = '',
+): readonly PlannedFault[] {
   const random = seededRandom(seed)
-  const kinds = FAULTS.filter((fault) => (network || !fault.includes('connections')) && fault.includes(only))
+  const kinds = FAULTS.filter(
+    (fault) =>
+      (network || !fault.includes('connections')) && (broker || !fault.includes('the broker')) && fault.includes(only),
+  )
   const plan: PlannedFault[] = []
   while (plan.length < count) {
     const left = [...kinds]

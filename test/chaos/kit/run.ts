@@ -4,10 +4,12 @@ import { Faults } from './faults.ts'
 import { Fleet } from './fleet.ts'
 import { type Ground, startGround } from './ground.ts'
 import { drawPlan } from './plan.ts'
-import type { BreakageName, DatabaseName, Told } from './words.ts'
+import type { BreakageName, BrokerName, DatabaseName, Told } from './words.ts'
 
 export interface ChaosOptions {
   readonly database: DatabaseName
+  /** Messages travel through it. Default: through the database, or by HTTP push. */
+  readonly broker?: BrokerName | undefined
   readonly seed: number
   /** Of producers, at least; what consumers publish comes on top. */
   readonly messages: number
@@ -45,9 +47,9 @@ const CONSUMERS = 3
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { database, seed, messages, minutes, broken, stallMs = 60_000, log = () => undefined } = options
   const began = performance.now()
-  const ground = await startGround(database, CONSUMERS)
+  const ground = await startGround(database, CONSUMERS, options.broker)
   const count = options.faults ?? Math.max(13, Math.round(minutes * 13))
-  const plan = drawPlan(seed, count, ground.proxies.length > 0, options.only)
+  const plan = drawPlan(seed, count, ground.proxies.length > 0, ground.broker !== undefined, options.only)
   const watch = { deadlocks: { transaction: 0, elsewhere: 0 }, troubles: new Map<string, number>() }
   let heard: Faults | undefined
   const fleet = new Fleet((name, what) => {
@@ -60,7 +62,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   })
   const faults = new Faults(fleet, ground, log)
   heard = faults
-  log(`seed ${seed}, ${database}${broken === undefined ? '' : `, broken: ${broken}`}: ${count} faults`)
+  log(
+    `seed ${seed}, ${database}${options.broker === undefined ? '' : `, ${options.broker}`}${broken === undefined ? '' : `, broken: ${broken}`}: ${count} faults`,
+  )
   if (ground.proxies.length === 0) log('no Toxiproxy is up: faults of the network are left out')
   try {
     for (const told of crew(options, ground)) fleet.add(told)
@@ -107,6 +111,7 @@ function crew({ database, seed, messages, minutes, broken }: ChaosOptions, groun
     name,
     database,
     ...(ground.ways[at % ground.ways.length] as Ground['ways'][number]),
+    broker: ground.broker?.way,
     push: ground.push === undefined ? undefined : { ...ground.push, port: ground.ports[at] ?? 0 },
     seed: seed * 1_000,
     rate,

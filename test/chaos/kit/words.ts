@@ -3,6 +3,16 @@ import type { ServerAddress } from '../../services/servers.ts'
 
 export type DatabaseName = 'postgres' | 'mariadb'
 
+export const BROKERS = ['rabbitmq', 'kafka'] as const
+
+export type BrokerName = (typeof BROKERS)[number]
+
+/** The way to a broker. */
+export interface BrokerWay {
+  readonly kind: BrokerName
+  readonly at: ServerAddress
+}
+
 /** Deliberate mistakes; each has a file in ../broken. */
 export const BREAKAGES = [
   'id-cursor',
@@ -31,6 +41,8 @@ export interface Told {
         readonly port: number
       }
     | undefined
+  /** Messages travel through it. */
+  readonly broker?: BrokerWay | undefined
   readonly seed: number
   /** Transactions a second of a producer. */
   readonly rate: number

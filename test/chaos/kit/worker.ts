@@ -7,6 +7,7 @@ import type { SqlDriver, Store } from '../../../src/core/contracts/store.ts'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
 import { seededRandom } from '../../../src/testing/seeded-random.ts'
 import { brokenStore, brokenTransport } from '../broken/index.ts'
+import { openBroker } from './broker.ts'
 import { Hooks, hookedStore, hookedTransport, report } from './hooks.ts'
 import { openDatabase } from './open.ts'
 import { type Ledger, ledger } from './sql.ts'
@@ -181,7 +182,7 @@ const opened = openDatabase(told, (error) => {
   if (/deadlock/i.test(messagesOf(error))) report({ is: 'deadlock', where: 'elsewhere', words: messagesOf(error) })
 })
 const place = shape(opened)
-const transport = wire(pushing() ?? opened.transport())
+const transport = wire(told.broker === undefined ? (pushing() ?? opened.transport()) : openBroker(told.broker))
 if (told.role === 'producer') produce(place)
 else if (told.role === 'relay') await relay(place, transport)
 else await consume(place, transport)

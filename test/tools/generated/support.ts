@@ -39,7 +39,12 @@ const shown = (name: string, value: unknown): string => {
   return Array.isArray(value) ? value.join(', ') : String(value)
 }
 
-const size = (bytes: number): string => (bytes < 1_048_576 ? `${bytes / 1_024} KiB` : `${bytes / 1_048_576} MiB`)
+const size = (bytes: number): string =>
+  bytes % 1_000_000 === 0
+    ? `${bytes / 1_000_000} MB`
+    : bytes < 1_048_576
+      ? `${bytes / 1_024} KiB`
+      : `${bytes / 1_048_576} MiB`
 
 const duration = (ms: number): string => {
   if (!Number.isFinite(ms)) return 'any'
