@@ -23,6 +23,7 @@ export { type EncodeOptions, encodeMessage } from './encode.ts'
 export * from './inbox/index.ts'
 export { type JsonCodecOptions, jsonCodec } from './json-codec.ts'
 export * from './outbox/index.ts'
+export * from './process/index.ts'
 export type { PublishOptions } from './publish-checks.ts'
 export {
   createPublisher,

@@ -99,7 +99,8 @@ async function questionReplied(
       const verdict = await found(answer.reply.data, instance.context())
       if (verdict === 'done') instance.settle(key, 'done')
       // Whoever has settled it has also said how it goes on.
-      if (verdict === 'refused' && instance.settle(key, 'refused')) instance.fail(`${key}: not done, as ${ask.type} says`)
+      if (verdict === 'refused' && instance.settle(key, 'refused'))
+        instance.fail(`${key}: not done, as ${ask.type} says`)
     },
   }
 }

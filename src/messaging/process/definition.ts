@@ -2,7 +2,7 @@
 import type { AnySchema } from '../../core/schema.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import type { Channel } from '../types.ts'
-import type { Found, ProcessContext, StepFacts } from './types.ts'
+import type { Found, ProcessContext, StepFacts } from './context.ts'
 
 /** The process as handlers of any kind get it. */
 export type AnyContext = ProcessContext<any, any, any, string>

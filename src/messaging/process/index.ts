@@ -1,4 +1,5 @@
 // Processes (sagas): work of several services that takes a while, and is undone step by step where it cannot be finished.
+export type { Found, ProcessContext, SendOptions, StepFacts, StepStatus, Steps } from './context.ts'
 export { defineProcess } from './define.ts'
 export { type Explanation, explain } from './explain.ts'
 export { listProcesses, type OperatedPlace, showProcess } from './operating.ts'
@@ -15,18 +16,12 @@ export type {
 } from './runner-types.ts'
 export type {
   AskOptions,
-  Found,
   Listening,
   Process,
   ProcessBuilder,
-  ProcessContext,
   ProcessOptions,
   Replying,
-  SendOptions,
   Starting,
-  StepFacts,
   StepOptions,
-  StepStatus,
-  Steps,
   UndoOptions,
 } from './types.ts'

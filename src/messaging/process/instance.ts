@@ -3,9 +3,9 @@ import { ageOption } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
 import type { TransactionContext } from '../consumer/types.ts'
 import type { Channel, PublishFields } from '../types.ts'
+import type { SendOptions, StepFacts, StepStatus } from './context.ts'
 import type { AnyContext, Definition, Follow, Step } from './definition.ts'
 import { keyOf, messageId, type ProcessRow, type StepRow, type UndoRow } from './row.ts'
-import type { SendOptions, StepFacts, StepStatus } from './types.ts'
 
 /** A message to be published with the commit. */
 export interface Outgoing {
