@@ -1,4 +1,4 @@
-// Four projects: `unit` and `types` need nothing, `services` needs real servers, `package` needs the packed tarball.
+// Five projects: `unit` and `types` need nothing, `services` and `brokers` need real servers (and run beside each other), `package` needs the packed tarball.
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
@@ -19,6 +19,11 @@ const leftOut = (process.env.FAIRLEAD_LEFT_OUT ?? '')
   .split(',')
   .filter((name) => name !== '')
   .flatMap((name) => [`test/conformance/${name}/**`, `test/chaos/${name}/**`])
+
+const brokers = ['rabbitmq', 'kafka'].flatMap((name) => [
+  `test/conformance/${name}/**/*.test.ts`,
+  `test/chaos/${name}/**/*.test.ts`,
+])
 
 const config: ViteUserConfig = defineConfig({
   resolve: { alias },
@@ -49,9 +54,20 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'services',
           include: ['test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts'],
-          exclude: leftOut,
+          exclude: [...leftOut, ...brokers],
           testTimeout: 30_000,
           hookTimeout: 30_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'brokers',
+          include: brokers,
+          exclude: leftOut,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           fileParallelism: false,
         },
       },

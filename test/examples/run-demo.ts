@@ -29,7 +29,10 @@ async function runDemo(
   for (const stream of [demo.stdout, demo.stderr]) stream.on('data', (chunk) => (printed += chunk))
   const code = await new Promise((ended) => demo.once('close', ended))
   expect(printed).not.toContain('✘')
-  const steps = args.at(-1)?.split(',').map((step) => `${step}. `)
+  const steps = args
+    .at(-1)
+    ?.split(',')
+    .map((step) => `${step}. `)
   expect(printed.match(/^\d+\. /gm), printed).toEqual(steps)
   expect(printed.match(/✔/g), printed).toHaveLength(promises)
   expect(printed).toContain('Every promise was kept.')

@@ -53,7 +53,9 @@ if (building.length > 0) await run(inRoot('test/services/wait'), building, { sho
 const answers = await Promise.all(suites.map(serverAnswers))
 const missing = suites.filter((_, index) => !answers[index])
 if (suites.length > 0) {
-  counts.push(await vitest('services', ['services'], { FAIRLEAD_LEFT_OUT: missing.join(',') }))
+  // Both mostly wait: for servers that start, and for connections that are found dead.
+  const env = { FAIRLEAD_LEFT_OUT: missing.join(',') }
+  counts.push(...(await Promise.all(['services', 'brokers'].map((project) => vitest(project, [project], env)))))
 }
 
 for (const { skipped } of counts) for (const name of skipped) console.log(`did not run: ${name}`)

@@ -94,6 +94,8 @@ const BROKER: Readonly<Record<string, Finding>> = {
 
 // Words of the clients for what never came from the broker. A test sees to it that they are still said.
 const WORDS: readonly (readonly [RegExp, Finding])[] = [
+  // kafkajs puts these into an error of its own that has only their words.
+  [/correct coordinator|coordinator is (not available|loading)|group is rebalancing|leader/i, ['UNAVAILABLE', 'none']],
   [/ECONNREFUSED/, ['CONNECTION_REFUSED', 'none']],
   [/ENOTFOUND/, ['NAME_NOT_FOUND', 'none']],
   [/EAI_AGAIN/, ['NAME_LOOKUP_FAILED', 'none']],
@@ -175,7 +177,8 @@ export function brokerError(name: string, message?: string | undefined): Fairlea
  * for the one before, and be dropped as a duplicate.
  */
 export function isFatalForProducer(error: FairleadError): boolean {
-  return error.effect !== 'none' || kafkaErrorOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION' || error.kind !== 'response'
+  const kafka = kafkaErrorOf(error)
+  return error.effect !== 'none' || kafka === undefined || kafka === 'UNKNOWN_TOPIC_OR_PARTITION'
 }
 
 // kafkajs: `type`; @platformatic/kafka: `apiId`.

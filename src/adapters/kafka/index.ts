@@ -18,11 +18,31 @@ export type {
   TopicPartition,
 } from './driver.ts'
 export { type KafkaJsDriverOptions, kafkaJsDriver } from './drivers/kafkajs.ts'
-export type { KafkaJsClient } from './drivers/kafkajs-types.ts'
+export type {
+  KafkaJsAdmin,
+  KafkaJsAssigner,
+  KafkaJsClient,
+  KafkaJsCluster,
+  KafkaJsConsumer,
+  KafkaJsProducer,
+  KafkaJsRetry,
+} from './drivers/kafkajs-types.ts'
+export type { ProducerOptions } from './drivers/platformatic/producer.ts'
+export type {
+  PlatformaticAdmin,
+  PlatformaticBatch,
+  PlatformaticBroker,
+  PlatformaticConnection,
+  PlatformaticFetched,
+  PlatformaticMetadata,
+  PlatformaticNewRecord,
+  PlatformaticRequest,
+} from './drivers/platformatic/types.ts'
 export {
   type PlatformaticDriverOptions,
   type PlatformaticKafka,
   platformaticKafkaDriver,
 } from './drivers/platformatic.ts'
 export type { KafkaTransportOptions } from './options.ts'
-export { type KafkaLag, type KafkaTransport, kafkaTransport } from './transport.ts'
+export type { KafkaLag } from './topics.ts'
+export { type KafkaTransport, kafkaTransport } from './transport.ts'

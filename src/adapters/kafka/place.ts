@@ -1,6 +1,6 @@
 // Where the receivers of one group in this process take from: one member of the group (or one reader without a group), its partitions, and its commits.
 import { detached } from '../../core/async-context.ts'
-import { nextTurn, type Timer } from '../../core/clock.ts'
+import { nextTurn } from '../../core/clock.ts'
 import type { SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { createError, type FairleadError, stamp } from '../../errors/index.ts'
@@ -19,28 +19,14 @@ import type {
 import { type Entry, Lane, type LaneRules } from './lanes/partition.ts'
 import { OffsetTracker } from './offset-tracker.ts'
 import type { KafkaSettings } from './options.ts'
-import type { KafkaReceiver } from './receiver.ts'
-
-/** What a place is made of. */
-export interface PlaceParts {
-  readonly settings: KafkaSettings
-  /** In errors. */
-  readonly channel: string
-  /** The name of a partition's lane. */
-  laneOf(at: TopicPartition): string
-  /** Where to begin in these partitions: what is committed. */
-  placesOf(partitions: readonly TopicPartition[]): Promise<readonly Committed[]>
-  /** Writes a dead letter. Undefined: nobody could list it, and it is dropped. */
-  readonly bury: ((entry: Entry, reason: string) => Promise<void>) | undefined
-  /** Called once, when the last receiver has left or it failed, and nothing of it is at the broker any more. */
-  onClosed(): void | Promise<void>
-}
+import { heldTooLong, keyOf, type PlaceParts, Ring, regulate } from './place-parts.ts'
+import type { KafkaReceiver, ReceiverPlace } from './receiver.ts'
 
 const AGAIN_MS = 500
 const FLUSH_WITHIN_MS = 2_500
 
 /** One place. */
-export class Place implements MemberEvents {
+export class Place implements MemberEvents, ReceiverPlace {
   readonly settings: KafkaSettings
   private readonly parts: PlaceParts
   private readonly rules: LaneRules
@@ -56,8 +42,7 @@ export class Place implements MemberEvents {
   private scheduled = false
   private turn = 0
   private laneTurn = 0
-  private timer: Timer | undefined
-  private timerAt = Infinity
+  private readonly timer: Ring
   private closed = false
   private retiring = false
   private over: Promise<void> | undefined
@@ -70,6 +55,7 @@ export class Place implements MemberEvents {
     const { settings } = parts
     this.parts = parts
     this.settings = settings
+    this.timer = new Ring(settings.clock, () => this.rang())
     this.rules = {
       maxUncommitted: settings.maxUncommitted,
       readAhead: settings.readAhead,
@@ -150,7 +136,7 @@ export class Place implements MemberEvents {
       // The sink may have ended all.
       if (this.frozen || this.closed) return
     }
-    this.regulate()
+    regulate(this.lanes.values(), this.flow)
   }
 
   handed(delivery: KafkaDelivery): void {
@@ -237,13 +223,10 @@ export class Place implements MemberEvents {
 
   /** It cannot go on: all receivers end with the error. */
   async fail(error: FairleadError): Promise<void> {
+    const told = stamp(error, { transport: this.settings.name, channel: this.parts.channel })
     const receivers = [...this.receivers]
     const ending = this.end()
-    await Promise.all(
-      receivers.map((receiver) =>
-        receiver.fail(stamp(error, { transport: this.settings.name, channel: this.parts.channel })),
-      ),
-    )
+    await Promise.all(receivers.map((receiver) => receiver.fail(told)))
     await ending
   }
 
@@ -252,9 +235,9 @@ export class Place implements MemberEvents {
   onRebalancing(): readonly TopicPartition[] {
     this.frozen = true
     this.commits.now()
-    const busy: TopicPartition[] = []
-    for (const lane of this.lanes.values()) if (lane.heldCount > 0 || this.commits.waitsFor(lane)) busy.push(lane.at)
-    return busy
+    return [...this.lanes.values()]
+      .filter((lane) => lane.heldCount > 0 || this.commits.waitsFor(lane))
+      .map(({ at }) => at)
   }
 
   onAssigned(assigned: readonly TopicPartition[], kept: readonly TopicPartition[]): void {
@@ -262,10 +245,7 @@ export class Place implements MemberEvents {
     const added = assigned.filter((each) => !stays.has(keyOf(each)))
     this.frozen = false
     const epoch = ++this.epoch
-    for (const each of kept) {
-      const lane = this.lanes.get(keyOf(each))
-      if (lane !== undefined) lane.draining = false
-    }
+    for (const [key, lane] of this.lanes) if (stays.has(key)) lane.draining = false
     if (this.closed) return
     this.dispatchSoon()
     if (added.length > 0) void this.openLanes(added, epoch)
@@ -300,7 +280,7 @@ export class Place implements MemberEvents {
     if (lane === undefined || this.closed) return
     lane.add(records)
     if (lane.dueAt < Infinity) this.ring(lane.dueAt)
-    this.regulate()
+    regulate(this.lanes.values(), this.flow)
     // All that came in is done already, as the one before had noted.
     if (lane.tracker.dirty && this.member !== undefined) this.commits.soon()
     this.dispatchSoon()
@@ -358,23 +338,12 @@ export class Place implements MemberEvents {
     return undefined
   }
 
-  // Fetching stops where enough is read ahead, and goes on when half of it is handed out.
-  private regulate(): void {
-    for (const lane of this.lanes.values()) {
-      const { full } = lane
-      if (full === lane.paused) continue
-      lane.paused = full
-      if (full) this.flow?.pause([lane.at])
-      else this.flow?.resume([lane.at])
-    }
-  }
-
   private end(): Promise<void> {
     this.over ??= (async () => {
       // The last verdicts first: what was settled must not come again.
       await endsWithin(this.commits.flushed(), FLUSH_WITHIN_MS, this.settings.clock).catch(() => {})
       this.closed = true
-      if (this.timer !== undefined) this.settings.clock.clearTimer(this.timer)
+      this.timer.end()
       for (const lane of this.lanes.values()) this.lose(lane)
       this.lanes.clear()
       this.commits.close()
@@ -398,36 +367,25 @@ export class Place implements MemberEvents {
     for (const each of drained) each()
   }
 
-  // One timer for what waits for its time and for what is held too long.
   private ring(at: number): void {
-    if (at >= this.timerAt || this.closed) return
-    const { clock } = this.settings
-    if (this.timer !== undefined) clock.clearTimer(this.timer)
-    this.timerAt = at
-    this.timer = clock.setTimer((place: Place) => detached(() => place.rang()), Math.max(at - clock.now(), 0), this)
+    if (!this.closed) this.timer.by(at)
   }
 
+  // What waited for its time, and what is held too long.
   private rang(): void {
-    this.timer = undefined
-    this.timerAt = Infinity
     const { clock, maxHandlingMs } = this.settings
     let next = Infinity
     for (const lane of this.lanes.values()) {
       lane.wake()
       next = Math.min(next, lane.dueAt)
     }
-    if (maxHandlingMs > 0)
-      for (const delivery of this.held) {
-        if (delivery.state !== 'held') continue
-        const until = delivery.handedAt + maxHandlingMs
-        if (until <= clock.now()) {
-          const message = `a message was held for more than ${maxHandlingMs} ms: the member leaves its group, and others go on`
-          void this.fail(createError({ code: 'LEASE_LOST', message, details: { id: delivery.envelope.id } }))
-          return
-        }
-        next = Math.min(next, until)
-        break
-      }
+    const { late, until } = heldTooLong(this.held, maxHandlingMs, clock.now())
+    if (late !== undefined) {
+      const message = `a message was held for more than ${maxHandlingMs} ms: the member leaves its group, and others go on`
+      void this.fail(createError({ code: 'LEASE_LOST', message, details: { id: late.envelope.id } }))
+      return
+    }
+    next = Math.min(next, until)
     if (next < Infinity) this.ring(next)
     this.dispatchSoon()
   }
@@ -439,8 +397,4 @@ export class Place implements MemberEvents {
 
 function runDispatch(place: Place): void {
   detached(() => place.dispatch())
-}
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic} ${partition}`
 }

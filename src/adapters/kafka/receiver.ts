@@ -4,7 +4,24 @@ import type { ChannelAddress } from '../../core/message.ts'
 import { classify, type FairleadError } from '../../errors/index.ts'
 import { type DeliveryOwner, KafkaDelivery } from './delivery.ts'
 import type { Entry } from './lanes/partition.ts'
-import type { Place } from './place.ts'
+import type { KafkaSettings } from './options.ts'
+
+/** What a receiver asks of its place. */
+export interface ReceiverPlace {
+  readonly settings: KafkaSettings
+  /** Hands out what can be, but never on the caller's stack. */
+  dispatchSoon(): void
+  handed(delivery: KafkaDelivery): void
+  settle(
+    receiver: KafkaReceiver,
+    delivery: KafkaDelivery,
+    verdict: SettleVerdict,
+    options: SettleOptions | undefined,
+  ): Promise<void>
+  giveBack(entry: Entry, delayMs: number, overtake: boolean): void
+  left(receiver: KafkaReceiver): Promise<void>
+  stopped(): void
+}
 
 /** Takes messages from a place, and keeps the right to settle them. */
 export class KafkaReceiver implements Receiver, DeliveryOwner {
@@ -17,12 +34,12 @@ export class KafkaReceiver implements Receiver, DeliveryOwner {
   readonly held = new Set<KafkaDelivery>()
   credit = 0
   private state: 'open' | 'stopped' | 'closed' = 'open'
-  private readonly place: Place
+  private readonly place: ReceiverPlace
   private readonly sink: (delivery: Delivery) => void
   private closing: Promise<void> | undefined
   private end!: { readonly resolve: () => void; readonly reject: (error: unknown) => void }
 
-  constructor(place: Place, address: ChannelAddress, sink: (delivery: Delivery) => void) {
+  constructor(place: ReceiverPlace, address: ChannelAddress, sink: (delivery: Delivery) => void) {
     const { settings } = place
     this.place = place
     this.name = settings.name

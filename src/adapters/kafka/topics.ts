@@ -12,6 +12,14 @@ export type Start =
   | { readonly time: number }
   | { readonly positions: Readonly<Record<string, string>> }
 
+/** How far a group is behind. */
+export interface KafkaLag {
+  /** Records that are not committed: those that are handed out and those that are done behind an open one count as well. */
+  readonly total: number
+  /** By partition. */
+  readonly partitions: readonly number[]
+}
+
 const STANDS_WITHIN_MS = 20_000
 const LOOK_AGAIN_MS = 20
 const KNOWN_FOR_MS = 60_000
@@ -36,6 +44,16 @@ export class Topics {
     // More partitions may have been added.
     if (this.settings.clock.now() - known.at > KNOWN_FOR_MS) void this.partitions(topic).catch(() => {})
     return known.partitions
+  }
+
+  /** How far a group is behind, as the broker knows it. */
+  async lag(group: string, topic: string): Promise<KafkaLag> {
+    const [ends, places] = await Promise.all([
+      this.driver.offsets(topic, 'latest'),
+      this.driver.committed(group, topic),
+    ])
+    const partitions = ends.map((end, partition) => Math.max(end - (places[partition]?.offset ?? 0), 0))
+    return { total: partitions.reduce((sum, each) => sum + each, 0), partitions }
   }
 
   /** Asks the broker. */

@@ -13,13 +13,13 @@ import type {
   SendResult,
   TransportCapabilities,
 } from '../../core/contracts/transport.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { countOption, invalidOption } from '../../core/options.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { type Code, createError, type FairleadError, isFairleadError, stamp } from '../../errors/index.ts'
 import { kafkaCapabilities } from './capabilities.ts'
 import { Cemetery } from './cemetery.ts'
+import { checkReceive, groupOf, neededGroup, problemOf } from './checks.ts'
 import { classifyKafka } from './classify-kafka.ts'
 import type { KafkaDriver, TopicPartition } from './driver.ts'
 import { partitionOf } from './murmur2.ts'
@@ -27,16 +27,8 @@ import { type KafkaSettings, type KafkaTransportOptions, kafkaSettings, topicNam
 import { Place } from './place.ts'
 import { KafkaReceiver } from './receiver.ts'
 import { behind, type Outgoing, Sender } from './sender.ts'
-import { Topics } from './topics.ts'
+import { type KafkaLag, Topics } from './topics.ts'
 import { recordOf } from './wire.ts'
-
-/** How far a group is behind. */
-export interface KafkaLag {
-  /** Records that are not committed: those that are handed out and those that are done behind an open one count as well. */
-  readonly total: number
-  /** By partition. */
-  readonly partitions: readonly number[]
-}
 
 /** `kafkaTransport` as made. */
 export interface KafkaTransport extends MessageTransport {
@@ -90,7 +82,7 @@ class Transport implements KafkaTransport {
     return this.asked(undefined, JOIN_WITHIN_MS, async () => {
       const missing: string[] = []
       for (const channel of channels) {
-        const group = this.groupOf(channel)
+        const group = groupOf(channel, this.settings)
         const { topic } = this.topics.main(channel)
         if (mode === 'create') {
           const beside = group === undefined ? [] : this.besides(channel, group)
@@ -129,7 +121,9 @@ class Transport implements KafkaTransport {
       const { key, id } = envelope
       const before = key === undefined ? undefined : ahead?.get(key)
       const problem =
-        before === undefined ? this.problem(channel, envelope) : stamp(behind(key as string, before), this.at(channel))
+        before === undefined
+          ? problemOf(channel, envelope, this.settings)
+          : stamp(behind(key as string, before), this.at(channel))
       if (problem === undefined) {
         const content = recordOf(envelope)
         all.push({
@@ -154,7 +148,7 @@ class Transport implements KafkaTransport {
   }
 
   async receive(from: ReceiveFrom, sink: (delivery: Delivery) => void): Promise<Receiver> {
-    this.check(from)
+    checkReceive(from, this.name)
     return this.asked(from.channel, JOIN_WITHIN_MS, async () => {
       const work = detached(() => this.subscribe(from, sink))
       this.subscribing.add(work)
@@ -171,12 +165,7 @@ class Transport implements KafkaTransport {
       const group = this.idOf(channel, this.needsGroup(channel))
       const { topic } = this.topics.main(channel)
       if ((await this.topics.partitions(topic)) === undefined) throw this.notThere(channel)
-      const [ends, places] = await Promise.all([
-        this.driver.offsets(topic, 'latest'),
-        this.driver.committed(group, topic),
-      ])
-      const partitions = ends.map((end, partition) => Math.max(end - (places[partition]?.offset ?? 0), 0))
-      return { total: partitions.reduce((sum, each) => sum + each, 0), partitions }
+      return this.topics.lag(group, topic)
     })
   }
 
@@ -194,7 +183,7 @@ class Transport implements KafkaTransport {
   private async subscribe(from: ReceiveFrom, sink: (delivery: Delivery) => void): Promise<Receiver> {
     const { channel, temporary } = from
     if (temporary === true) return this.privately(channel, sink)
-    const group = this.groupOf({ ...channel, group: from.group })
+    const group = groupOf({ ...channel, group: from.group }, this.settings)
     const place = group === undefined ? await this.live(from) : await this.shared(from, group)
     return this.receiver(place, channel, sink)
   }
@@ -346,49 +335,13 @@ class Transport implements KafkaTransport {
     return context.deadline.remainingMs() <= 0 ? this.error('DEADLINE_SPENT', channel) : undefined
   }
 
-  private problem(channel: ChannelAddress, envelope: Envelope): FairleadError | undefined {
-    const { maxPayloadBytes, maxDelayMs, clock } = this.settings
-    if (envelopeBytes(envelope) > maxPayloadBytes)
-      return this.error('PAYLOAD_TOO_LARGE', channel, `the limit is ${maxPayloadBytes} bytes`)
-    const { notBefore } = envelope
-    if (notBefore !== undefined && notBefore - clock.wallNow() > maxDelayMs)
-      return this.error(
-        'CAPABILITY_MISSING',
-        channel,
-        `notBefore is further away than ${maxDelayMs} ms, the longest delay`,
-      )
-    return undefined
-  }
-
-  private check({ channel, group, from, temporary }: ReceiveFrom): void {
-    if (channel.kind === 'queue' && group !== undefined)
-      throw invalidOption('group', group, 'a queue has no groups: leave it out, or receive from a topic')
-    if (group === '') throw invalidOption('group', group, 'give a name, or leave it out for a live subscription')
-    if (temporary === true && group !== undefined)
-      throw invalidOption('group', group, 'a temporary place has no groups: leave it out')
-    if (typeof from === 'object' && 'positions' in from)
-      for (const position of Object.values(from.positions))
-        if (!/^\d{1,15}$/.test(position))
-          throw invalidOption('from.positions', position, 'give positions of deliveries')
-    if (channel.kind === 'queue' && from !== undefined && typeof from === 'object')
-      throw this.error('CAPABILITY_MISSING', channel, 'a queue has no replay: receive from it as a topic')
-  }
-
   private besides(channel: ChannelAddress, group: string): ReturnType<Topics['dead']>[] {
     const dead = this.topics.dead(channel, group)
     return channel.kind === 'queue' ? [dead] : [dead, this.topics.retry(channel, group)]
   }
 
-  private groupOf({ kind, group }: ChannelPlace): string | undefined {
-    if (kind === 'queue' && group !== undefined)
-      throw invalidOption('group', group, 'a queue has no groups: leave it out, or make a topic')
-    return kind === 'queue' ? this.settings.queueGroup : group
-  }
-
   private needsGroup(channel: ChannelPlace): string {
-    const group = this.groupOf(channel)
-    if (group === undefined) throw invalidOption('group', undefined, 'say which group of the topic is meant')
-    return group
+    return neededGroup(channel, this.settings)
   }
 
   private idOf({ kind, name }: ChannelAddress, group: string): string {

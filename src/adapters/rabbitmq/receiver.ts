@@ -1,47 +1,19 @@
 // One subscription: credit, what came and was not asked for yet, what is held; and a new channel when the old one is lost.
 import { detached } from '../../core/async-context.ts'
 import { nextTurn, sleep, type Timer } from '../../core/clock.ts'
-import type { Delivery, Receiver, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
+import type { Receiver, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { ChannelAddress } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
-import { wrongVerdict } from '../../core/settle.ts'
-import { classify, createError, type FairleadError } from '../../errors/index.ts'
+import { classify, createError } from '../../errors/index.ts'
+import { type Arrival, free, type ReceiverParts, refusedVerdict } from './arrival.ts'
 import { Caution } from './caution.ts'
 import { type DeliveryOwner, RabbitDelivery } from './delivery.ts'
-import type { AmqpDriver, AmqpMessage } from './driver.ts'
+import type { AmqpMessage } from './driver.ts'
 import { Link } from './link.ts'
-import type { Settings } from './options.ts'
-import { leave, type Place } from './place.ts'
-import type { Sender } from './sender.ts'
+import { leave } from './place.ts'
 import type { Session, Slot } from './session.ts'
-import type { Topology } from './topology.ts'
 import { backToQueue, later, toDead, type VerdictParts } from './verdicts.ts'
 import { countOf, dueOf, fromAmqp } from './wire.ts'
-
-/** What a receiver is made of. */
-export interface ReceiverParts {
-  readonly driver: AmqpDriver
-  readonly settings: Settings
-  readonly sender: Sender
-  readonly topology: Topology
-  readonly place: Place
-  readonly sink: (delivery: Delivery) => void
-  readonly errorOf: (error: unknown) => FairleadError
-  /** Called once when it is over, however it came about. */
-  readonly onClosed: () => void
-}
-
-// A message that the broker has handed to us.
-interface Arrival {
-  readonly message: AmqpMessage
-  readonly slot: Slot
-  readonly session: Session
-  readonly at: number
-  /** How often it was handed out before. */
-  count: number
-  /** Given back and kept here: not before this instant. */
-  until: number
-}
 
 const CLOSE_WITHIN_MS = 1_000
 const FLUSH_WITHIN_MS = 3_000
@@ -134,15 +106,7 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
   }
 
   wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
-    const problem = wrongVerdict(verdict, options)
-    const { maxDelayMs } = this.parts.settings.capabilities
-    if (problem !== undefined || verdict !== 'retry' || (options?.delayMs ?? 0) <= maxDelayMs) return problem
-    return createError({
-      code: 'CAPABILITY_MISSING',
-      message: `a delay of ${options?.delayMs} ms is asked for; the longest is ${maxDelayMs} ms`,
-      transport: this.name,
-      channel: this.channel,
-    })
+    return refusedVerdict(this.parts.settings, this.channel, verdict, options)
   }
 
   settled(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void> {
@@ -429,10 +393,6 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
   private lostError(): Error {
     return createError({ code: 'LEASE_LOST', transport: this.name, channel: this.channel })
   }
-}
-
-function free({ slot }: Arrival): void {
-  if (slot.active) slot.used--
 }
 
 function nothing(): void {}

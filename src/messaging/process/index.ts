@@ -1,9 +1,10 @@
 // Processes (sagas): work of several services that takes a while, and is undone step by step where it cannot be finished.
 export type { Found, ProcessContext, SendOptions, StepFacts, StepStatus, Steps } from './context.ts'
 export { defineProcess } from './define.ts'
+export type { Definition } from './definition.ts'
 export { type Explanation, explain } from './explain.ts'
 export { listProcesses, type OperatedPlace, showProcess } from './operating.ts'
-export type { ProcessRow, ProcessStatus } from './row.ts'
+export type { ProcessRow, ProcessStatus, StepRow, TimerRow, UndoRow, Wish } from './row.ts'
 export { createProcessRunner } from './runner.ts'
 export type {
   ProcessListOptions,
@@ -21,6 +22,7 @@ export type {
   ProcessBuilder,
   ProcessOptions,
   Replying,
+  Sending,
   Starting,
   StepOptions,
   UndoOptions,

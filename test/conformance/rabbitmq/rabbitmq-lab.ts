@@ -6,10 +6,14 @@ import { server } from '../../services/servers.ts'
 import { proxyTo } from '../../services/toxiproxy.ts'
 import { type Client, clientNamed } from './clients.ts'
 
-/** A lab for one client and one setting of the transport. */
+/**
+ * A lab for one client and one setting of the transport.
+ * @param stops whether the broker can be stopped for a while, which each time takes as long as its start: what is asked then is of the client alone
+ */
 export async function troubledLab(
   name: Client['name'],
   options: Omit<RabbitmqTransportOptions, 'name'> = {},
+  stops: boolean = true,
 ): Promise<TransportLab> {
   const client = clientNamed(name)
   const instance = await startRabbitmq()
@@ -33,10 +37,14 @@ export async function troubledLab(
       await instance.remember()
       await instance.restart('kill')
     },
-    async stop() {
-      await instance.stop('fast')
-      return () => instance.start()
-    },
+    ...(stops
+      ? {
+          async stop() {
+            await instance.stop('fast')
+            return () => instance.start()
+          },
+        }
+      : undefined),
     ...(proxy === undefined
       ? undefined
       : {

@@ -1,9 +1,9 @@
-// The RabbitMQ transport with the order of a channel, against the suite of the contract, on a broker that is killed, stopped, cut off and silenced.
+// The RabbitMQ transport with the order of a channel, against the suite of the contract, on a broker that is killed, cut off and silenced.
 import { testTransport } from 'fairlead/testing'
 import { afterAll, describe, test } from 'vitest'
 import { troubledLab } from './rabbitmq-lab.ts'
 
-await testTransport('RabbitMQ (order: channel)', () => troubledLab('rabbitmq-client', { order: 'channel' }), {
+await testTransport('RabbitMQ (order: channel)', () => troubledLab('rabbitmq-client', { order: 'channel' }, false), {
   describe,
   test,
   skip: test.skip,

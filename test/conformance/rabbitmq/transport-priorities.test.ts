@@ -1,4 +1,4 @@
-// The RabbitMQ transport with priority queues, against the suite of the contract, on a broker that is killed, stopped, cut off and silenced.
+// The RabbitMQ transport with priority queues, against the suite of the contract, on a broker that is killed, cut off and silenced.
 import { testTransport } from 'fairlead/testing'
 import { afterAll, describe, test } from 'vitest'
 import { troubledLab } from './rabbitmq-lab.ts'

@@ -135,6 +135,32 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
     await got[0]?.settle('ack')
   })
 
+  it.each(['dead', 'retry'] as const)('lets go of nothing that could not be put elsewhere: %s', async (verdict) => {
+    const transport = bench.transport(instance)
+    const channel = await made(transport)
+    const { receiver, got } = await collect(transport, { channel }, 1)
+    await sendAll(transport, channel, [envelope('kept')])
+    await expect.poll(() => got.length).toBe(1)
+    const options = verdict === 'retry' ? { delayMs: 1_000 } : {}
+    if (verdict === 'retry') {
+      // So that the place where it waits is known, and thought to be there.
+      await got[0]?.settle(verdict, options)
+      receiver.request(1)
+      await expect.poll(() => got.length, { timeout: 10_000 }).toBe(2)
+    }
+    const admin = await bench.driver(instance).channel()
+    const queues = (await instance.control('list_queues', 'name')).split('\n').map((name) => name.trim())
+    const elsewhere = queues.filter((name) => name.startsWith(`${channel.name}.`))
+    expect(elsewhere.length).toBeGreaterThan(0)
+    for (const queue of elsewhere) await admin.deleteQueue(queue)
+    await expect(got.at(-1)?.settle(verdict, options)).rejects.toMatchObject({ code: 'UNROUTABLE' })
+    await receiver.close()
+    await transport.prepare([channel], 'create')
+    const again = await collect(transport, { channel }, 5)
+    await expect.poll(() => ids(again.got), { timeout: 10_000 }).toEqual(['kept'])
+    await again.got[0]?.settle('ack')
+  })
+
   describe('a message that kills whoever takes it', () => {
     const LIMIT = 4
     const CREDIT = 20

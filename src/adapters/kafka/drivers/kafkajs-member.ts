@@ -1,7 +1,7 @@
 // A member of a group by way of kafkajs. Its rebalances are eager: every member gives up all and joins again. What is held stays where it is all the same,
 // because members say in their subscription what they are at work on, and the assignor of ./../assignment.ts leaves it with them; whoever then has more than
 // its share drains the surplus and asks for another rebalance.
-import type { Clock } from '../../../core/clock.ts'
+import { type Clock, nextTurn } from '../../../core/clock.ts'
 import { endsWithin } from '../../../core/patience.ts'
 import { createError, type FairleadError } from '../../../errors/index.ts'
 import {
@@ -14,7 +14,7 @@ import {
   encodeSubscription,
   fairShare,
 } from '../assignment.ts'
-import { classifyKafka, kafkaErrorOf } from '../classify-kafka.ts'
+import { classifyKafka } from '../classify-kafka.ts'
 import type {
   KafkaMember,
   KafkaRecord,
@@ -144,19 +144,19 @@ export class KafkaJsMember implements KafkaMember {
   }
 
   pause(partitions: readonly TopicPartition[]): void {
-    if (this.state !== 'closed') this.consumer.pause(grouped(partitions))
+    this.steer(() => this.consumer.pause(grouped(partitions)))
   }
 
   resume(partitions: readonly TopicPartition[]): void {
     const mine = partitions.filter((each) => this.places.has(keyOf(each)))
-    if (this.state !== 'closed' && mine.length > 0) this.consumer.resume(grouped(mine))
+    if (mine.length > 0) this.steer(() => this.consumer.resume(grouped(mine)))
   }
 
   seek({ topic, partition, offset }: PartitionOffset): void {
     const place = this.places.get(keyOf({ topic, partition }))
-    if (this.state === 'closed' || place === undefined) return
+    if (place === undefined) return
     place.next = offset
-    this.consumer.seek({ topic, partition, offset: String(offset) })
+    this.steer(() => this.consumer.seek({ topic, partition, offset: String(offset) }))
   }
 
   async commit(offsets: readonly PartitionCommit[]): Promise<void> {
@@ -215,7 +215,11 @@ export class KafkaJsMember implements KafkaMember {
         }
       }
     this.giving.clear()
-    if (this.state === 'closed') return
+    if (this.state === 'closed') {
+      // A restart that kafkajs had begun before it was closed.
+      void this.consumer.disconnect().catch(() => {})
+      return
+    }
     const stays = new Set(kept.map(keyOf))
     const gone = [...before.values()].map(({ at }) => at).filter((at) => !stays.has(keyOf(at)))
     if (gone.length > 0) this.events.onLost(gone)
@@ -223,6 +227,16 @@ export class KafkaJsMember implements KafkaMember {
     if (this.state === 'starting') this.state = 'open'
     this.first?.resolve()
     if (kept.length > 0) void this.balance()
+  }
+
+  // A consumer that kafkajs has just stopped, and has not told of yet, refuses.
+  private steer(work: () => void): void {
+    if (this.state === 'closed') return
+    try {
+      work()
+    } catch {
+      // All is lost with it, and given a place anew.
+    }
   }
 
   // A restart of the consumer comes with a new member.
@@ -233,11 +247,15 @@ export class KafkaJsMember implements KafkaMember {
     this.memberId = undefined
     if (this.state === 'starting') {
       // A coordinator that is loading, a leader that is being chosen: kafkajs begins again by itself.
-      if (restart && classified.transient && kafkaErrorOf(classified) !== undefined) return
+      if (restart && classified.code === 'UNAVAILABLE') return
       this.first?.reject(classified)
       return
     }
-    if (this.state === 'closed') return
+    if (this.state === 'closed') {
+      // It sets a timer to begin again after this event, whether it was closed meanwhile or not; closing once more clears that.
+      nextTurn(() => void this.consumer.disconnect().catch(() => {}), undefined)
+      return
+    }
     if (gone.length > 0) this.events.onLost(gone)
     if (!restart) {
       this.events.onEnded(classified)

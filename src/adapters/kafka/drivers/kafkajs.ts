@@ -1,9 +1,10 @@
 // kafkajs 2 as a driver. What it does not do by itself is done here: it tells of a rebalance too late to drain, commits that were not made count as made,
 // and an idempotent producer that lost an answer takes the next batch for the last one.
-import { type Clock, type Random, sleep, systemClock, systemRandom } from '../../../core/clock.ts'
+import { type Clock, sleep, systemClock } from '../../../core/clock.ts'
 import { durationOption, invalidOption, knownOptions } from '../../../core/options.ts'
 import { endsWithin } from '../../../core/patience.ts'
-import type { FairleadError } from '../../../errors/index.ts'
+import { uuidV7 } from '../../../core/uuid.ts'
+import { type FairleadError, isFairleadError } from '../../../errors/index.ts'
 import { brokerError, classifyKafka, kafkaErrorOf } from '../classify-kafka.ts'
 import type {
   Committed,
@@ -18,6 +19,7 @@ import type {
   ReaderEvents,
 } from '../driver.ts'
 import { KafkaJsMember, type MemberSettings } from './kafkajs-member.ts'
+import { byPartition, byPlace, send } from './kafkajs-sending.ts'
 import type { KafkaJsAdmin, KafkaJsClient, KafkaJsProducer } from './kafkajs-types.ts'
 
 /** Options of `kafkaJsDriver`. All may be left out. */
@@ -31,10 +33,9 @@ export interface KafkaJsDriverOptions {
   /** How long the broker waits for members in a rebalance. Default 60,000. */
   readonly rebalanceTimeoutMs?: number | undefined
   readonly clock?: Clock | undefined
-  readonly random?: Random | undefined
 }
 
-const OPTIONS = ['maxWaitMs', 'sessionTimeoutMs', 'heartbeatMs', 'rebalanceTimeoutMs', 'clock', 'random'] as const
+const OPTIONS = ['maxWaitMs', 'sessionTimeoutMs', 'heartbeatMs', 'rebalanceTimeoutMs', 'clock'] as const
 const CLOSE_WITHIN_MS = 2_500
 const AGAIN_MS = 100
 const AGAIN_WITHIN_MS = 8_000
@@ -46,14 +47,12 @@ class KafkaJsDriver implements KafkaDriver {
   readonly name = 'kafkajs'
   private readonly kafka: KafkaJsClient
   private readonly settings: MemberSettings
-  private readonly random: Random
   private admin: Promise<KafkaJsAdmin> | undefined
   private line: Promise<unknown> = Promise.resolve()
 
-  constructor(kafka: KafkaJsClient, settings: MemberSettings, random: Random) {
+  constructor(kafka: KafkaJsClient, settings: MemberSettings) {
     this.kafka = kafka
     this.settings = settings
-    this.random = random
   }
 
   async partitions(topic: string): Promise<number | undefined> {
@@ -124,28 +123,29 @@ class KafkaJsDriver implements KafkaDriver {
     const { settings } = this
     return {
       produce: async (records) => {
-        try {
-          return await this.explained(records, await send(producer, records))
-        } catch (thrown) {
-          const error = classifyKafka(thrown)
-          if (!isUnknownTopic(error)) return records.map(() => error)
-          // One topic that is gone makes kafkajs refuse all of the call, before anything is sent.
-          const there = await this.there(records)
-          const left = records.filter(({ topic }) => there.has(topic))
-          const verdicts = new Map<NewRecord, FairleadError | undefined>()
-          if (left.length > 0) {
-            void quietly(producer.disconnect(), settings.clock)
-            const answers = await this.connected().then(
-              (again) => {
-                producer = again
-                return send(again, left).catch((failure: unknown) => left.map(() => classifyKafka(failure)))
-              },
-              (failure) => left.map(() => failure as FairleadError),
-            )
-            for (const [at, record] of left.entries()) verdicts.set(record, answers[at])
+        const answers = await send(producer, records)
+        if (!isFairleadError(answers)) return this.explained(records, answers)
+        const failure = answers
+        if (kafkaErrorOf(failure) === undefined || failure.effect !== 'none') return records.map(() => failure)
+        // One topic that is gone makes kafkajs refuse all, also if it was asked for long ago.
+        const gone = isUnknownTopic(failure) ? await this.gone(records) : new Set<string>()
+        if (isUnknownTopic(failure)) {
+          void quietly(producer.disconnect(), settings.clock)
+          try {
+            producer = await this.connected()
+          } catch (error) {
+            return records.map(() => error as FairleadError)
           }
-          return records.map((record) => (there.has(record.topic) ? verdicts.get(record) : error))
         }
+        // kafkajs says only that one of the partitions was refused. Each alone says which: what was written before has the same place in the sequence
+        // once more, and the broker leaves it out.
+        const verdicts = new Map<string, FairleadError | undefined>()
+        for (const [place, part] of byPlace(records)) {
+          const { topic } = part[0] as NewRecord
+          const answer = gone.has(topic) ? failure : await send(producer, part)
+          verdicts.set(place, isFairleadError(answer) ? answer : (await this.explained(part, answer))[0])
+        }
+        return records.map(({ topic, partition }) => verdicts.get(`${topic} ${partition}`))
       },
       close: () => quietly(producer.disconnect(), settings.clock),
     }
@@ -164,7 +164,7 @@ class KafkaJsDriver implements KafkaDriver {
   // kafkajs has no consumer without a group: one of a name that nobody else has, which commits nothing and is deleted at the end.
   async read(from: readonly PartitionOffset[], events: ReaderEvents): Promise<KafkaReader> {
     const topics = [...new Set(from.map(({ topic }) => topic))]
-    const group = `fairlead-reader-${token(this.random)}`
+    const group = `fairlead-reader-${uuidV7(this.settings.clock)}`
     const places = new Map(from.map((place) => [`${place.topic} ${place.partition}`, place.offset]))
     let member: KafkaJsMember
     const self: MemberEvents = {
@@ -240,6 +240,7 @@ class KafkaJsDriver implements KafkaDriver {
     records: readonly NewRecord[],
     answers: readonly (FairleadError | undefined)[],
   ): Promise<readonly (FairleadError | undefined)[]> {
+    if (answers.every((answer) => answer === undefined)) return answers
     const counts = new Map<string, number>()
     for (const [at, answer] of answers.entries()) {
       const { topic } = records[at] as NewRecord
@@ -254,11 +255,11 @@ class KafkaJsDriver implements KafkaDriver {
     })
   }
 
-  private async there(records: readonly NewRecord[]): Promise<Set<string>> {
-    const there = new Set<string>()
+  private async gone(records: readonly NewRecord[]): Promise<Set<string>> {
+    const gone = new Set<string>()
     for (const topic of new Set(records.map((record) => record.topic)))
-      if ((await this.partitions(topic).catch(() => undefined)) !== undefined) there.add(topic)
-    return there
+      if ((await this.partitions(topic).catch(() => 0)) === undefined) gone.add(topic)
+    return gone
   }
 
   private async deleteTopic(topic: string): Promise<void> {
@@ -363,17 +364,13 @@ export function kafkaJsDriver(kafka: KafkaJsClient, options: KafkaJsDriverOption
     throw invalidOption('kafka', kafka, 'give a Kafka of kafkajs')
   knownOptions('kafkaJsDriver', options, OPTIONS)
   const clock = options.clock ?? systemClock
-  return new KafkaJsDriver(
-    kafka,
-    {
-      clock,
-      maxWaitMs: durationOption('maxWaitMs', options.maxWaitMs, 50),
-      sessionTimeoutMs: durationOption('sessionTimeoutMs', options.sessionTimeoutMs, 30_000),
-      heartbeatMs: durationOption('heartbeatMs', options.heartbeatMs, 1_000),
-      rebalanceTimeoutMs: durationOption('rebalanceTimeoutMs', options.rebalanceTimeoutMs, 60_000),
-    },
-    options.random ?? systemRandom,
-  )
+  return new KafkaJsDriver(kafka, {
+    clock,
+    maxWaitMs: durationOption('maxWaitMs', options.maxWaitMs, 50),
+    sessionTimeoutMs: durationOption('sessionTimeoutMs', options.sessionTimeoutMs, 30_000),
+    heartbeatMs: durationOption('heartbeatMs', options.heartbeatMs, 1_000),
+    rebalanceTimeoutMs: durationOption('rebalanceTimeoutMs', options.rebalanceTimeoutMs, 60_000),
+  })
 }
 
 /** Waits, but not long, and for nothing that fails. */
@@ -385,52 +382,8 @@ export async function quietly(work: Promise<unknown>, clock: Clock): Promise<voi
   }
 }
 
-// kafkajs says nothing of records for partitions that it does not know of, and leaves them out.
-async function send(
-  producer: KafkaJsProducer,
-  records: readonly NewRecord[],
-): Promise<readonly (FairleadError | undefined)[]> {
-  const byTopic = new Map<string, { topic: string; messages: object[] }>()
-  for (const { topic, partition, key, value, headers } of records) {
-    let all = byTopic.get(topic)
-    if (all === undefined) byTopic.set(topic, (all = { topic, messages: [] }))
-    all.messages.push({ partition, key: buffer(key), value: buffer(value), headers })
-  }
-  const answer = await producer.sendBatch({ acks: -1, topicMessages: [...byTopic.values()] as never })
-  const written = new Set(
-    (answer as readonly { readonly topicName: string; readonly partition: number }[]).map(
-      ({ topicName, partition }) => `${topicName} ${partition}`,
-    ),
-  )
-  return records.map(({ topic, partition }) =>
-    written.has(`${topic} ${partition}`)
-      ? undefined
-      : brokerError('UNKNOWN_TOPIC_OR_PARTITION', `topic ${topic} has no partition ${partition}`),
-  )
-}
-
-function buffer(bytes: Uint8Array | null): Buffer | null {
-  return bytes === null || Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function byPartition<T extends { readonly partition: number }, R>(all: readonly T[], value: (each: T) => R): R[] {
-  const result: R[] = []
-  for (const each of all) result[each.partition] = value(each)
-  return result
-}
-
 function isUnknownTopic(error: FairleadError): boolean {
   return kafkaErrorOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION'
-}
-
-function token(random: Random): string {
-  return Array.from({ length: 4 }, () =>
-    Math.floor(random() * 36 ** 4)
-      .toString(36)
-      .padStart(4, '0'),
-  ).join('')
 }
 
 function nothing(): void {}

@@ -326,7 +326,6 @@ const isUnknown = (error: unknown): boolean => kafkaErrorOf(error as FairleadErr
  * @param connection options of the package's clients. `retries` and the timeouts of requests are the driver's
  * @throws FairleadError `INVALID_OPTIONS`
  * @example
- * import * as kafka from '@platformatic/kafka'
  * const driver = platformaticKafkaDriver(kafka, { clientId: 'orders', bootstrapBrokers: ['kafka:9092'] })
  */
 export function platformaticKafkaDriver<Connection extends object>(

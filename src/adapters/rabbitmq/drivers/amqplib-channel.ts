@@ -29,6 +29,7 @@ interface RawReturn {
 export function amqplibChannel(raw: AmqplibChannel | AmqplibConfirmChannel, lost: () => unknown): AmqpChannel {
   const waiting = new Set<(error: unknown) => void>()
   const listeners: ((error: Error) => void)[] = []
+  const unanswered: ((error: Error) => void)[] = []
   const returned: ((message: AmqpReturned) => void)[] = []
   // Set when the channel ends, before amqplib answers what is unconfirmed: what fails earlier was refused, what fails then is unknown.
   let closed = false
@@ -45,6 +46,9 @@ export function amqplibChannel(raw: AmqplibChannel | AmqplibConfirmChannel, lost
 
   const why = (): unknown => refused ?? lost()
   const tell = (error: Error): void => {
+    const effect = alone && isOfPublish(refused) ? 'none' : 'unknown'
+    // Both in one turn: who publishes again because of the first finds that the channel has ended.
+    for (const confirmed of unanswered.splice(0)) confirmed(amqplibError(why(), 'unknown', effect))
     for (const listener of listeners.splice(0)) if (!closing) listener(error)
   }
   raw.on('error', (error: unknown) => {
@@ -103,11 +107,7 @@ export function amqplibChannel(raw: AmqplibChannel | AmqplibConfirmChannel, lost
           unconfirmed--
           if (error === null || error === undefined) confirmed()
           else if (!closed) confirmed(amqpNacked())
-          // Not before it is known why.
-          else
-            queueMicrotask(() =>
-              confirmed(amqplibError(why(), 'unknown', alone && isOfPublish(refused) ? 'none' : 'unknown')),
-            )
+          else unanswered.push(confirmed)
         })
         unconfirmed++
       } catch (error) {

@@ -31,7 +31,6 @@ interface Held {
  * @param connect makes a connection; called anew whenever the last one is lost. The driver closes what it made.
  * @throws FairleadError `INVALID_OPTIONS`
  * @example
- * import { connect } from 'amqplib'
  * const driver = amqplibDriver(() => connect('amqp://localhost?heartbeat=10'))
  */
 export function amqplibDriver(

@@ -1,6 +1,7 @@
 // Errors of the package in fairlead's words, and what its driver has to know of them.
-import type { FairleadError } from '../../../../errors/index.ts'
+import { createError, type FairleadError } from '../../../../errors/index.ts'
 import { brokerError, classifyKafka, kafkaErrorOf } from '../../classify-kafka.ts'
+import type { TopicPartition } from '../../driver.ts'
 
 /** Names of the broker's errors by their numbers, as the package has them. */
 export type ErrorNames = Readonly<Record<number, string>>
@@ -66,3 +67,13 @@ export const isForgotten = (error: FairleadError): boolean => {
   const name = kafkaErrorOf(error)
   return name === 'UNKNOWN_MEMBER_ID' || name === 'FENCED_INSTANCE_ID'
 }
+
+/** Partitions that a member has not any more. */
+export const lost = (partitions: readonly TopicPartition[], cause?: FairleadError): FairleadError =>
+  createError({
+    code: 'LEASE_LOST',
+    message: `${partitions.map(({ topic, partition }) => `${topic}:${partition}`).join(', ')} went to another member of the group`,
+    transport: 'kafka',
+    cause,
+    stack: false,
+  })

@@ -3,7 +3,7 @@
 // share finishes the surplus, gives it up, and asks for another rebalance.
 import { type Clock, sleep } from '../../../../core/clock.ts'
 import { endsWithin } from '../../../../core/patience.ts'
-import { createError, type FairleadError } from '../../../../errors/index.ts'
+import type { FairleadError } from '../../../../errors/index.ts'
 import {
   ASSIGNOR,
   assign,
@@ -15,8 +15,9 @@ import {
 } from '../../assignment.ts'
 import { kafkaErrorOf } from '../../classify-kafka.ts'
 import type { KafkaMember, MemberEvents, PartitionCommit, PartitionOffset, TopicPartition } from '../../driver.ts'
-import { failureOfCode, isElsewhere, isForgotten, requiredId } from './failures.ts'
+import { failureOfCode, isElsewhere, isForgotten, lost, requiredId } from './failures.ts'
 import { type Fetcher, laneOf } from './fetcher.ts'
+import { decodeAssignment, offsetsByTopic } from './group-bytes.ts'
 import type { Link } from './link.ts'
 import type { PlatformaticBroker, PlatformaticKafka } from './types.ts'
 
@@ -60,6 +61,8 @@ export class PlatformaticMember implements KafkaMember {
   private held = new Map<string, TopicPartition>()
   // Finished, and given up with the next round.
   private readonly giving = new Set<string>()
+  // At work at each attempt to join since the last round that ended: whatever came of those attempts, nobody else was given them.
+  private stayed: ReadonlySet<string> | undefined
   private balancing = false
   private rejoin = false
   private closed = false
@@ -215,6 +218,8 @@ export class PlatformaticMember implements KafkaMember {
   private async join(): Promise<void> {
     const { kafka, membership, clock, group, topics, options, events } = this.parts
     const busy = new Set(events.onRebalancing().map(laneOf))
+    const { stayed = busy } = this
+    this.stayed = new Set([...busy].filter((name) => stayed.has(name)))
     const claim = { held: {} as Record<string, number[]>, owned: {} as Record<string, number[]> }
     for (const [name, { topic, partition }] of this.held) {
       if (this.giving.has(name)) continue
@@ -240,6 +245,8 @@ export class PlatformaticMember implements KafkaMember {
     this.heardAt = clock.now()
     const memberId = joined.memberId ?? ''
     this.memberId = memberId
+    // Leaders of other libraries know nothing of who is at work.
+    if (joined.protocolName !== ASSIGNOR) this.stayed = new Set()
     const assignments = joined.leader === memberId ? await this.share(joined.members) : []
     const synced = await membership.ask(
       await this.where(),
@@ -269,14 +276,15 @@ export class PlatformaticMember implements KafkaMember {
   }
 
   private settle(assigned: readonly TopicPartition[], generation: number): void {
-    // Nobody else can have had what we held in the generation just before this one.
+    // Nobody else can have had what we held in the generation just before this one. What was not given a place yet is begun anew.
     const unbroken = this.generation >= 0 && generation === this.generation + 1
     this.generation = generation
-    // What was not given a place yet is begun anew.
     const kept = assigned.filter((each) => {
       const name = laneOf(each)
-      return unbroken && this.held.has(name) && !this.giving.has(name) && this.fetcher.placed(each)
+      const ours = this.held.has(name) && !this.giving.has(name) && this.fetcher.placed(each)
+      return ours && (unbroken || this.stayed?.has(name) === true)
     })
+    this.stayed = undefined
     const keeps = new Set(kept.map(laneOf))
     const gone = [...this.held.values()].filter((each) => !keeps.has(laneOf(each)))
     this.giving.clear()
@@ -284,11 +292,11 @@ export class PlatformaticMember implements KafkaMember {
     if (gone.length > 0) this.parts.events.onLost(gone)
     this.fetcher.assign(assigned, kept)
     this.parts.events.onAssigned(assigned, kept)
-    if (kept.length > 0) void this.balance()
+    if (kept.length > 0) void this.balance(generation)
   }
 
   /** Members that are at work on much keep it at first; here they give up what is more than their share. */
-  private async balance(): Promise<void> {
+  private async balance(round: number): Promise<void> {
     if (this.balancing) return
     this.balancing = true
     try {
@@ -301,12 +309,15 @@ export class PlatformaticMember implements KafkaMember {
       if (surplus <= 0 || this.closed) return
       const going = [...this.held.values()].slice(-surplus)
       await events.onRevoking(going)
-      for (const each of going) if (this.held.get(laneOf(each)) === each) this.giving.add(laneOf(each))
-      if (this.giving.size > 0) this.hurry()
+      // After another round they are handed out again, and the surplus may be another one.
+      if (round !== this.generation) return
+      for (const each of going) this.giving.add(laneOf(each))
+      this.hurry()
     } catch {
       // The next rebalance is another chance.
     } finally {
       this.balancing = false
+      if (round !== this.generation && this.generation >= 0 && !this.closed) void this.balance(this.generation)
     }
   }
 
@@ -323,15 +334,9 @@ export class PlatformaticMember implements KafkaMember {
 
   private async send(offsets: readonly PartitionCommit[]): Promise<void> {
     const { kafka, commits, group } = this.parts
-    const topics = new Map<string, { name: string; partitions: ReturnType<typeof committing>[] }>()
-    for (const each of offsets) {
-      const entry = topics.get(each.topic) ?? { name: each.topic, partitions: [] }
-      topics.set(each.topic, entry)
-      entry.partitions.push(committing(each))
-    }
     const { generation, memberId } = this
     const answer = await commits.ask(await this.where(), (connection) =>
-      kafka.offsetCommitV8.api.async(connection, group, generation, memberId, null, [...topics.values()]),
+      kafka.offsetCommitV8.api.async(connection, group, generation, memberId, null, offsetsByTopic(offsets)),
     )
     for (const { name, partitions } of answer.topics)
       for (const { partitionIndex, errorCode } of partitions)
@@ -361,6 +366,7 @@ export class PlatformaticMember implements KafkaMember {
     this.held = new Map()
     this.giving.clear()
     this.generation = -1
+    this.stayed = undefined
     this.fetcher.assign([], [])
     if (gone.length > 0) this.parts.events.onLost(gone)
   }
@@ -387,38 +393,4 @@ export class PlatformaticMember implements KafkaMember {
   private async end(): Promise<void> {
     await Promise.all([this.fetcher.close(), this.parts.membership.close(), this.parts.commits.close()])
   }
-}
-
-const committing = ({ partition, offset, note }: PartitionCommit) => ({
-  partitionIndex: partition,
-  committedOffset: BigInt(offset),
-  committedLeaderEpoch: -1,
-  committedMetadata: note,
-})
-
-const lost = (offsets: readonly TopicPartition[], cause?: FairleadError): FairleadError =>
-  createError({
-    code: 'LEASE_LOST',
-    message: `${offsets.map(laneOf).join(', ')} went to another member of the group`,
-    transport: 'kafka',
-    cause,
-    stack: false,
-  })
-
-/** What one member gets (ConsumerProtocolAssignment, any version). An empty answer is nothing. */
-export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
-  if (bytes.length < 6) return []
-  let at = 2
-  const int32 = (): number => {
-    at += 4
-    return bytes.readInt32BE(at - 4)
-  }
-  const all: TopicPartition[] = []
-  for (let topics = int32(); topics > 0; topics--) {
-    const length = bytes.readInt16BE(at)
-    const topic = bytes.toString('utf8', at + 2, at + 2 + length)
-    at += 2 + length
-    for (let partitions = int32(); partitions > 0; partitions--) all.push({ topic, partition: int32() })
-  }
-  return all
 }

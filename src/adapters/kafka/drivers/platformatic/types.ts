@@ -93,7 +93,7 @@ interface Code {
   readonly errorCode: number
 }
 
-/** The module itself: `import * as kafka from '@platformatic/kafka'`. `Connection` is what its `Admin` is made with. */
+/** The module of @platformatic/kafka itself (`import * as kafka from ...`). `Connection` is what its `Admin` is made with. */
 export interface PlatformaticKafka<Connection extends object> {
   readonly Admin: new (options: Connection) => PlatformaticAdmin
   /** Names of the broker's errors. */
