@@ -1,4 +1,4 @@
-// Five projects: `unit` and `types` need nothing, `services` and `brokers` need real servers (and run beside each other), `package` needs the packed tarball.
+// `unit` and `types` need nothing; `services`, `rabbitmq` and `kafka` need real servers, and run beside each other; `package` needs the packed tarball.
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
@@ -20,10 +20,12 @@ const leftOut = (process.env.FAIRLEAD_LEFT_OUT ?? '')
   .filter((name) => name !== '')
   .flatMap((name) => [`test/conformance/${name}/**`, `test/chaos/${name}/**`])
 
-const brokers = ['rabbitmq', 'kafka'].flatMap((name) => [
+// Their suites take as long as all the others together: each broker is a project of its own.
+const suitesOf = (name: string): readonly string[] => [
   `test/conformance/${name}/**/*.test.ts`,
   `test/chaos/${name}/**/*.test.ts`,
-])
+]
+const brokers = ['rabbitmq', 'kafka']
 
 const config: ViteUserConfig = defineConfig({
   resolve: { alias },
@@ -54,23 +56,23 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'services',
           include: ['test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts'],
-          exclude: [...leftOut, ...brokers],
+          exclude: [...leftOut, ...brokers.flatMap(suitesOf)],
           testTimeout: 30_000,
           hookTimeout: 30_000,
           fileParallelism: false,
         },
       },
-      {
-        extends: true,
+      ...brokers.map((name) => ({
+        extends: true as const,
         test: {
-          name: 'brokers',
-          include: brokers,
+          name,
+          include: [...suitesOf(name)],
           exclude: leftOut,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           fileParallelism: false,
         },
-      },
+      })),
       {
         extends: true,
         test: {

@@ -15,11 +15,13 @@ test('each is there once, and says from where it is imported', () => {
     'fairlead/http-feed',
     'fairlead/http-feed',
     'fairlead/postgres',
+    'fairlead/kafka',
+    'fairlead/rabbitmq',
   ])
 })
 
 test('the usual questions have the answers that one would give', () => {
-  expect(names({ modes: 'queue', persistent: true, order: 'key' })).toEqual(['PostgreSQL'])
+  expect(names({ modes: 'queue', persistent: true, order: 'key' })).toEqual(['PostgreSQL', 'Kafka'])
   expect(names({ modes: 'topic', language: 'java', serverAllowed: false, replay: true })).toEqual([
     'HTTP feed',
     'HTTP feed on files',

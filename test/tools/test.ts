@@ -53,9 +53,11 @@ if (building.length > 0) await run(inRoot('test/services/wait'), building, { sho
 const answers = await Promise.all(suites.map(serverAnswers))
 const missing = suites.filter((_, index) => !answers[index])
 if (suites.length > 0) {
-  // Both mostly wait: for servers that start, and for connections that are found dead.
+  // All of them mostly wait: for servers that start, and for connections that are found dead.
   const env = { FAIRLEAD_LEFT_OUT: missing.join(',') }
-  counts.push(...(await Promise.all(['services', 'brokers'].map((project) => vitest(project, [project], env)))))
+  counts.push(
+    ...(await Promise.all(['services', 'rabbitmq', 'kafka'].map((project) => vitest(project, [project], env)))),
+  )
 }
 
 for (const { skipped } of counts) for (const name of skipped) console.log(`did not run: ${name}`)

@@ -24,6 +24,7 @@ export type {
   KafkaJsClient,
   KafkaJsCluster,
   KafkaJsConsumer,
+  KafkaJsMessage,
   KafkaJsProducer,
   KafkaJsRetry,
 } from './drivers/kafkajs-types.ts'

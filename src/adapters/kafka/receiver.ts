@@ -31,8 +31,8 @@ export class KafkaReceiver implements Receiver, DeliveryOwner {
   readonly leaseMs: number | undefined
   readonly maxDelayMs: number
   readonly ended: Promise<void>
-  readonly held = new Set<KafkaDelivery>()
-  credit = 0
+  readonly held: Set<KafkaDelivery> = new Set()
+  credit: number = 0
   private state: 'open' | 'stopped' | 'closed' = 'open'
   private readonly place: ReceiverPlace
   private readonly sink: (delivery: Delivery) => void

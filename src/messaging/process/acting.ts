@@ -4,7 +4,7 @@ import type { Envelope } from '../../core/message.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import { wordsOf } from '../../errors/base.ts'
 import { type ReadReply, readReply } from '../request-reply/reply-wire.ts'
-import type { AnyMessage, Binding, Step } from './definition.ts'
+import type { AnyMessage, ProcessBinding, ProcessStep } from './definition.ts'
 import type { Instance } from './instance.ts'
 import { keyOf, messageId, type StepRow, type UndoRow } from './row.ts'
 import { undone, undoOf } from './undoing.ts'
@@ -21,7 +21,7 @@ const NOTHING: Acted = Object.freeze({})
 const LATE: Acted = Object.freeze({ drop: 'late' })
 
 /** A message that it listens to. */
-export function listened(instance: Instance, binding: Binding, message: AnyMessage): Acted {
+export function listened(instance: Instance, binding: ProcessBinding, message: AnyMessage): Acted {
   const { word, handle, sends } = binding
   if (word !== undefined) {
     const of = binding.of?.(message)
@@ -54,14 +54,14 @@ export async function replied(instance: Instance, envelope: Envelope, transport:
 }
 
 function read(
-  to: Pick<Step, 'channel' | 'type'>,
+  to: Pick<ProcessStep, 'channel' | 'type'>,
   envelope: Envelope,
   transport: string,
 ): ReadReply | Promise<ReadReply> {
   return readReply(to.channel, to.type, envelope, { transport, idempotent: false })
 }
 
-function stepReplied(instance: Instance, key: string, step: Step, answer: ReadReply): Acted {
+function stepReplied(instance: Instance, key: string, step: ProcessStep, answer: ReadReply): Acted {
   const { onReply } = step
   const then = (call: (context: ReturnType<Instance['context']>) => unknown): Acted =>
     instance.row.status === 'running' ? { call: () => call(instance.context(onReply.sends)) } : NOTHING
@@ -84,7 +84,7 @@ function stepReplied(instance: Instance, key: string, step: Step, answer: ReadRe
 async function questionReplied(
   instance: Instance,
   key: string,
-  step: Step,
+  step: ProcessStep,
   envelope: Envelope,
   transport: string,
 ): Promise<Acted> {
@@ -146,7 +146,7 @@ function timeUp(instance: Instance, key: string): Acted {
   return nobodyKnows(instance, key, step)
 }
 
-function nobodyKnows(instance: Instance, key: string, step: Step | undefined): Acted {
+function nobodyKnows(instance: Instance, key: string, step: ProcessStep | undefined): Acted {
   const handling = step?.onUnknown
   if (handling !== undefined && instance.row.status === 'running')
     return { call: () => handling.handle(instance.context(handling.sends)) }

@@ -3,7 +3,15 @@ import { ageOption, countOption, invalidOption, knownOptions } from '../../core/
 import type { AnySchema, OutputOf } from '../../core/schema.ts'
 import { isChannel, isChannelName } from '../channel.ts'
 import type { Channel } from '../types.ts'
-import type { Binding, Definition, Question, Step, Undo, Word } from './definition.ts'
+import {
+  definitionOf,
+  type ProcessBinding,
+  type ProcessDefinition,
+  type ProcessStep,
+  type Question,
+  type Undo,
+  type Word,
+} from './definition.ts'
 import type { Process, ProcessBuilder, ProcessOptions } from './types.ts'
 
 /**
@@ -50,11 +58,14 @@ export function defineProcess<S extends AnySchema>(
   }) as unknown as ProcessBuilder<OutputOf<S>, unknown, Record<never, never>, never>
 }
 
-function earlierOf(name: string, version: number, earlier: readonly Process[]): readonly Definition[] {
-  if (!Array.isArray(earlier) || earlier.some((each) => typeof each?.definition?.name !== 'string'))
+function earlierOf(name: string, version: number, earlier: readonly Process[]): readonly ProcessDefinition[] {
+  if (!Array.isArray(earlier) || earlier.some((each) => definitionOf(each) === undefined))
     throw invalidOption('earlier', earlier, 'give a list of what defineProcess made')
   // What an earlier one brings along is one as well.
-  const all = earlier.flatMap(({ definition }: Process) => [definition, ...definition.earlier])
+  const all = earlier.flatMap((each: Process) => {
+    const definition = definitionOf(each) as ProcessDefinition
+    return [definition, ...definition.earlier]
+  })
   const versions = new Set<number>()
   for (const each of all) {
     if (each.name !== name) throw invalidOption('earlier', each.name, `they are earlier versions of ${name}`)
@@ -66,7 +77,7 @@ function earlierOf(name: string, version: number, earlier: readonly Process[]): 
   return [...all].sort((a, b) => b.version - a.version)
 }
 
-function moveOf(version: number, move: NonNullable<ProcessOptions<AnySchema>['move']>): Definition['move'] {
+function moveOf(version: number, move: NonNullable<ProcessOptions<AnySchema>['move']>): ProcessDefinition['move'] {
   if (typeof move !== 'object' || move === null || Array.isArray(move))
     throw invalidOption('move', move, 'give an object: version to a function of its state')
   for (const [from, by] of Object.entries(move))
@@ -104,9 +115,9 @@ const WORDS: Readonly<Record<string, Word['is']>> = {
 class Builder {
   readonly name: string
   readonly version: number
-  readonly definition: Definition
+  readonly definition: ProcessDefinition
 
-  constructor(definition: Definition) {
+  constructor(definition: ProcessDefinition) {
     this.name = definition.name
     this.version = definition.version
     this.definition = Object.freeze(definition)
@@ -240,7 +251,7 @@ class Builder {
     channel: Channel,
     type: string,
     given: Given,
-    own: Pick<Binding, 'state' | 'again' | 'word'>,
+    own: Pick<ProcessBinding, 'state' | 'again' | 'word'>,
   ): Builder {
     typeOf(at, channel, type)
     for (const each of ['id', 'correlation', 'of', 'handle'])
@@ -248,7 +259,7 @@ class Builder {
     const { bindings } = this.definition
     if (bindings.some((each) => each.type === type && sameAddress(each.channel, channel)))
       throw invalidOption(at, type, `what is done with it on ${channel.name} was said already`)
-    const binding: Binding = {
+    const binding: ProcessBinding = {
       channel,
       type,
       ...own,
@@ -269,7 +280,7 @@ class Builder {
     return [...sends]
   }
 
-  #step(at: string, name: unknown): Step {
+  #step(at: string, name: unknown): ProcessStep {
     const step = this.definition.steps.get(name as string)
     if (step !== undefined) return step
     throw invalidOption(
@@ -279,7 +290,7 @@ class Builder {
     )
   }
 
-  #with(name: string, step: Step): Builder {
+  #with(name: string, step: ProcessStep): Builder {
     return new Builder({ ...this.definition, steps: new Map([...this.definition.steps, [name, step]]) })
   }
 }
@@ -289,7 +300,7 @@ export function sameAddress(a: Pick<Channel, 'kind' | 'name'>, b: Pick<Channel, 
   return a.kind === b.kind && a.name === b.name
 }
 
-function awaits(step: string): (binding: Binding) => boolean {
+function awaits(step: string): (binding: ProcessBinding) => boolean {
   return ({ word }) => word?.step === step && word.is === 'undone'
 }
 

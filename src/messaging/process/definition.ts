@@ -5,7 +5,7 @@ import type { Channel } from '../types.ts'
 import type { Found, ProcessContext, StepFacts } from './context.ts'
 
 /** The process as handlers of any kind get it. */
-export type AnyContext = ProcessContext<any, any, any, string>
+export type AnyProcessContext = ProcessContext<any, any, any, string>
 
 /** A message of any type. */
 export type AnyMessage = any
@@ -19,7 +19,7 @@ export interface Follow {
 
 /** A question about a step. */
 export interface Question extends Follow {
-  readonly found: ((reply: any, process: AnyContext) => Found | Promise<Found>) | undefined
+  readonly found: ((reply: any, process: AnyProcessContext) => Found | Promise<Found>) | undefined
   readonly everyMs: number
   readonly times: number
 }
@@ -33,20 +33,20 @@ export interface Undo extends Follow {
 
 /** What is done with replies to a step. */
 export interface Replies {
-  readonly reply?: ((reply: any, process: AnyContext) => unknown) | undefined
-  readonly failure?: ((name: any, data: any, process: AnyContext) => unknown) | undefined
-  readonly error?: ((error: FairleadError, process: AnyContext) => unknown) | undefined
+  readonly reply?: ((reply: any, process: AnyProcessContext) => unknown) | undefined
+  readonly failure?: ((name: any, data: any, process: AnyProcessContext) => unknown) | undefined
+  readonly error?: ((error: FairleadError, process: AnyProcessContext) => unknown) | undefined
   readonly sends?: readonly string[] | undefined
 }
 
 /** A handler, and which steps it sends, where it says so. */
 export interface Handling {
-  readonly handle: (process: AnyContext) => unknown
+  readonly handle: (process: AnyProcessContext) => unknown
   readonly sends: readonly string[] | undefined
 }
 
 /** A step. */
-export interface Step {
+export interface ProcessStep {
   readonly name: string
   readonly channel: Channel
   readonly type: string
@@ -66,7 +66,7 @@ export interface Word {
 }
 
 /** A type of message that a process starts on or listens to. */
-export interface Binding {
+export interface ProcessBinding {
   readonly channel: Channel
   readonly type: string
   /** Undefined: it does not start one. */
@@ -77,20 +77,26 @@ export interface Binding {
   readonly word: Word | undefined
   readonly of: ((message: AnyMessage) => string) | undefined
   readonly missing: 'retry' | 'drop' | 'dead'
-  readonly handle: ((message: AnyMessage, process: AnyContext) => unknown) | undefined
+  readonly handle: ((message: AnyMessage, process: AnyProcessContext) => unknown) | undefined
   readonly sends: readonly string[] | undefined
 }
 
 /** All that was written down of one version. */
-export interface Definition {
+export interface ProcessDefinition {
   readonly name: string
   readonly version: number
   readonly state: AnySchema
-  readonly earlier: readonly Definition[]
+  readonly earlier: readonly ProcessDefinition[]
   readonly move: Readonly<Record<number, (state: any) => unknown>>
-  readonly steps: ReadonlyMap<string, Step>
+  readonly steps: ReadonlyMap<string, ProcessStep>
   readonly timeouts: ReadonlyMap<string, Handling>
-  readonly bindings: readonly Binding[]
-  readonly onError: ((error: FairleadError, process: AnyContext) => unknown) | undefined
-  readonly onUndone: ((reason: string, process: AnyContext) => unknown) | undefined
+  readonly bindings: readonly ProcessBinding[]
+  readonly onError: ((error: FairleadError, process: AnyProcessContext) => unknown) | undefined
+  readonly onUndone: ((reason: string, process: AnyProcessContext) => unknown) | undefined
+}
+
+/** What is behind a process, if it is one. Users have no business with it, so its type is not theirs. */
+export function definitionOf(process: { readonly definition: object } | undefined): ProcessDefinition | undefined {
+  const definition = process?.definition as ProcessDefinition | undefined
+  return typeof definition?.name === 'string' ? definition : undefined
 }

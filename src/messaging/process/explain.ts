@@ -1,5 +1,6 @@
 // A process in words and as a diagram: from what was written down alone, so that it is the same each time, and a test can hold it against the one in the documents.
-import type { Binding, Definition, Step } from './definition.ts'
+import { invalidOption } from '../../core/options.ts'
+import { definitionOf, type ProcessBinding, type ProcessDefinition, type ProcessStep } from './definition.ts'
 import type { Process } from './types.ts'
 
 /** A process, explained. */
@@ -12,15 +13,18 @@ export interface Explanation {
 
 /**
  * Explains a process: what starts it, what it sends, how each step is answered, asked about and undone. Which handler sends which step is known where the handler says so (`sends`).
+ * @throws FairleadError `INVALID_OPTIONS` for what is no process
  * @example console.log(explain(PlaceOrder).text)
  */
-export function explain({ definition }: Process): Explanation {
+export function explain(process: Process): Explanation {
+  const definition = definitionOf(process)
+  if (definition === undefined) throw invalidOption('process', process, 'give what defineProcess made')
   return { text: textOf(definition), mermaid: mermaidOf(definition) }
 }
 
 const WORDS = { done: 'answers', refused: 'refuses', undone: 'undoes', 'not-undone': 'cannot undo' } as const
 
-function textOf(definition: Definition): string {
+function textOf(definition: ProcessDefinition): string {
   const { name, version, earlier, move, steps, timeouts, bindings, onError, onUndone } = definition
   const lines = [`${name}, version ${version}`]
   const before = earlier.map((each) => each.version)
@@ -42,7 +46,7 @@ function textOf(definition: Definition): string {
   return lines.join('\n')
 }
 
-function linesOf(step: Step, bindings: readonly Binding[]): readonly string[] {
+function linesOf(step: ProcessStep, bindings: readonly ProcessBinding[]): readonly string[] {
   const { name, type, channel, withinMs, replies, ask, undo, onReply, onUnknown } = step
   const within = withinMs === undefined ? '' : `, answered within ${spanOf(withinMs)}`
   const lines = [`  ${name}: sends ${type} to ${channel.kind} ${channel.name}${within}`]
@@ -66,7 +70,7 @@ function linesOf(step: Step, bindings: readonly Binding[]): readonly string[] {
   return lines
 }
 
-function mermaidOf(definition: Definition): string {
+function mermaidOf(definition: ProcessDefinition): string {
   const { steps, timeouts, bindings } = definition
   const stepIds = new Map([...steps.keys()].map((name, at) => [name, `s${at}`]))
   const lines = ['flowchart TD']
@@ -116,11 +120,11 @@ function mermaidOf(definition: Definition): string {
   return [...lines, ...edges].join('\n')
 }
 
-function isStart({ state }: Binding): boolean {
+function isStart({ state }: ProcessBinding): boolean {
   return state !== undefined
 }
 
-function named({ channel, type }: Binding): string {
+function named({ channel, type }: ProcessBinding): string {
   return `${type} (${channel.kind} ${channel.name})`
 }
 

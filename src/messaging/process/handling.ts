@@ -11,7 +11,7 @@ import { dead, isOutcome, retry } from '../consumer/outcomes.ts'
 import type { TransactionContext } from '../consumer/types.ts'
 import type { Outbox } from '../outbox/types.ts'
 import { type Acted, type Dropped, listened, reasonOf, replied, ticked, wished } from './acting.ts'
-import type { Binding, Definition } from './definition.ts'
+import type { ProcessBinding, ProcessDefinition } from './definition.ts'
 import { Instance } from './instance.ts'
 import { changedMeanwhile, goesOn, kindOf, overRow, type ProcessRow, readRow, saveOptions } from './row.ts'
 import type { ProcessPlace, ProcessStats } from './runner-types.ts'
@@ -21,7 +21,7 @@ import { TICK, WISH } from './wire.ts'
 /** What it works with. */
 export interface HandlingParts {
   /** Newest first. */
-  readonly definitions: readonly Definition[]
+  readonly definitions: readonly ProcessDefinition[]
   readonly store: ProcessPlace<unknown>
   readonly outbox: Outbox<unknown>
   readonly transport: string
@@ -39,8 +39,8 @@ export interface HandlingParts {
 type Context = TransactionContext<unknown>
 /** A message as one version understands it. */
 export interface Understood {
-  readonly definition: Definition
-  readonly binding: Binding
+  readonly definition: ProcessDefinition
+  readonly binding: ProcessBinding
 }
 
 const LATER_MS = 5_000
@@ -56,7 +56,7 @@ export class Handling {
 
   constructor(parts: HandlingParts) {
     this.#parts = parts
-    this.#name = (parts.definitions[0] as Definition).name
+    this.#name = (parts.definitions[0] as ProcessDefinition).name
     this.#kind = kindOf(this.#name)
     this.#failed = new Map()
   }
@@ -142,7 +142,7 @@ export class Handling {
     id: string,
     version: number,
     row: ProcessRow,
-    definition: Definition,
+    definition: ProcessDefinition,
     message: Message,
     context: Context,
     act: Act,
@@ -223,7 +223,7 @@ export class Handling {
       })
   }
 
-  async #idBy(tx: unknown, { id, correlation }: Binding, message: Message): Promise<string | undefined> {
+  async #idBy(tx: unknown, { id, correlation }: ProcessBinding, message: Message): Promise<string | undefined> {
     if (correlation !== undefined) return await this.#parts.store.states.find(tx, this.#kind, correlation(message))
     return id === undefined ? message.correlationId : id(message)
   }
@@ -234,8 +234,8 @@ export class Handling {
   }
 
   // Moves it on as far as the author said how. Undefined: it began under a later version than this program has.
-  #versionOf(id: string, row: ProcessRow): Definition | undefined {
-    const [newest] = this.#parts.definitions as readonly [Definition]
+  #versionOf(id: string, row: ProcessRow): ProcessDefinition | undefined {
+    const [newest] = this.#parts.definitions as readonly [ProcessDefinition]
     for (let move = newest.move[row.version]; move !== undefined; move = newest.move[row.version]) {
       row.state = move(row.state)
       row.version++
@@ -257,7 +257,7 @@ export class Handling {
     })
   }
 
-  #missing({ missing, type }: Binding, message: Message, tx: unknown): unknown {
+  #missing({ missing, type }: ProcessBinding, message: Message, tx: unknown): unknown {
     if (missing === 'drop') return this.#drop('missing', undefined, message, tx)
     const reason = `there is no process ${this.#name} for this ${type}`
     if (missing === 'dead') return dead(reason)
@@ -288,7 +288,7 @@ async function finish(instance: Instance): Promise<void> {
 }
 
 async function checked(
-  { name, state: schema }: Definition,
+  { name, state: schema }: ProcessDefinition,
   id: string,
   state: unknown,
   code: 'INCOMPATIBLE' | 'INVALID_INPUT',

@@ -1,7 +1,6 @@
 // Processes (sagas): work of several services that takes a while, and is undone step by step where it cannot be finished.
 export type { Found, ProcessContext, SendOptions, StepFacts, StepStatus, Steps } from './context.ts'
 export { defineProcess } from './define.ts'
-export type { Definition } from './definition.ts'
 export { type Explanation, explain } from './explain.ts'
 export { listProcesses, type OperatedPlace, showProcess } from './operating.ts'
 export type { ProcessRow, ProcessStatus, StepRow, TimerRow, UndoRow, Wish } from './row.ts'

@@ -4,7 +4,7 @@ import { createError } from '../../errors/classes.ts'
 import type { TransactionContext } from '../consumer/types.ts'
 import type { Channel, PublishFields } from '../types.ts'
 import type { SendOptions, StepFacts, StepStatus } from './context.ts'
-import type { AnyContext, Definition, Follow, Step } from './definition.ts'
+import type { AnyProcessContext, Follow, ProcessDefinition, ProcessStep } from './definition.ts'
 import { keyOf, messageId, type ProcessRow, type StepRow, type UndoRow } from './row.ts'
 
 /** A message to be published with the commit. */
@@ -15,7 +15,7 @@ export interface Outgoing {
 
 /** What an instance works with. */
 export interface InstanceParts {
-  readonly definition: Definition
+  readonly definition: ProcessDefinition
   readonly id: string
   readonly row: ProcessRow
   /** Milliseconds since 1970. */
@@ -31,14 +31,14 @@ const MOST_ASKED = 20
 
 /** A row of its own that is changed, and what has to be published along with it. */
 export class Instance {
-  readonly definition: Definition
+  readonly definition: ProcessDefinition
   readonly id: string
   readonly row: ProcessRow
   readonly outgoing: Outgoing[]
   readonly #parts: InstanceParts
   /** Done in this call: what undoes them is known when the handler is through. */
   readonly #done: {
-    readonly step: Step
+    readonly step: ProcessStep
     readonly key: string
     readonly of: string | undefined
     readonly sent: unknown
@@ -58,7 +58,7 @@ export class Instance {
   }
 
   /** What a handler gets. `sends`: the steps that it said it would send. */
-  context(sends?: readonly string[] | undefined): AnyContext {
+  context(sends?: readonly string[] | undefined): AnyProcessContext {
     const { row } = this
     const { id, tx, context } = this.#parts
     return {
@@ -193,7 +193,7 @@ export class Instance {
     if (step.withinMs !== undefined) this.timer(`step:${at}`, step.withinMs)
   }
 
-  #command(to: Pick<Step, 'channel' | 'type'>, data: unknown, more: PublishFields = {}): number {
+  #command(to: Pick<ProcessStep, 'channel' | 'type'>, data: unknown, more: PublishFields = {}): number {
     const n = this.row.next++
     const replies = to.channel.types[to.type]?.reply !== undefined
     this.outgoing.push({
@@ -224,7 +224,7 @@ export class Instance {
     if (this.row.status === 'running') this.timer(`timeout:${name}`, ageOption(`timeout ${name}`, ms, 0, 0))
   }
 
-  #known(name: string): Step {
+  #known(name: string): ProcessStep {
     const step = this.definition.steps.get(name)
     if (step === undefined)
       throw mistake(`there is no step ${name}; there are ${[...this.definition.steps.keys()].join(', ') || 'none'}`)

@@ -4,13 +4,13 @@ import { durationOption, invalidOption, knownOptions } from '../../core/options.
 import { SEAMS, type World, world } from '../../policies/seams.ts'
 import { isChannelName } from '../channel.ts'
 import type { Outbox } from '../outbox/types.ts'
-import type { Definition } from './definition.ts'
+import { definitionOf, type ProcessDefinition } from './definition.ts'
 import type { ProcessPlace, ProcessRunnerOptions } from './runner-types.ts'
 
 /** What a runner goes by. */
 export interface RunnerSettings {
   /** Newest first. */
-  readonly definitions: readonly [Definition, ...Definition[]]
+  readonly definitions: readonly [ProcessDefinition, ...ProcessDefinition[]]
   readonly store: ProcessPlace<unknown>
   readonly outbox: Outbox<unknown>
   readonly transport: MessageTransport
@@ -54,8 +54,8 @@ const OPTIONS = [
 export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSettings {
   knownOptions('createProcessRunner', options ?? {}, OPTIONS)
   const { process, store, outbox, transport, scanEveryMs, purgeEveryMs } = options ?? ({} as typeof options)
-  const definition = process?.definition
-  if (typeof definition?.name !== 'string') throw invalidOption('process', process, 'give what defineProcess made')
+  const definition = definitionOf(process)
+  if (definition === undefined) throw invalidOption('process', process, 'give what defineProcess made')
   if (!definition.bindings.some(({ state }) => state !== undefined))
     throw invalidOption('process', definition.name, 'nothing starts it: say what does (starts)')
   if (typeof store?.states?.save !== 'function' || typeof store.inbox?.claim !== 'function')

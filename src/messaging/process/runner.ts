@@ -9,7 +9,7 @@ import { withoutExpiry } from '../request-reply/stored-transport.ts'
 import { carriedBy } from '../request-reply/stored-wire.ts'
 import type { Channel } from '../types.ts'
 import { AfterCommit } from './after-commit.ts'
-import type { Definition } from './definition.ts'
+import type { ProcessDefinition } from './definition.ts'
 import { Handling, type Understood } from './handling.ts'
 import { listProcesses, showProcess, wishFor } from './operating.ts'
 import { goesOn, kindOf, messageId, type ProcessRow, readRow, saveOptions, type Wish } from './row.ts'
@@ -232,7 +232,7 @@ interface Listened {
 }
 
 // One consumer for each channel, however many versions listen to it.
-function listenedTo(definitions: readonly Definition[]): ReadonlyMap<string, Listened> {
+function listenedTo(definitions: readonly ProcessDefinition[]): ReadonlyMap<string, Listened> {
   const all = new Map<string, Listened>()
   for (const definition of definitions)
     for (const binding of definition.bindings) {

@@ -3,14 +3,13 @@ import type { AnySchema, InputOf, OutputOf } from '../../core/schema.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import type { Channel, DataIn, MessageOf, MessageTypes, ReplyOut, RequestFailure, RequestFailureOut } from '../types.ts'
 import type { Found, Name, ProcessContext, StepFacts, Steps } from './context.ts'
-import type { Definition } from './definition.ts'
 
 /** A process as a runner takes it. */
 export interface Process<State = any, Tx = any> {
   readonly name: string
   readonly version: number
-  /** What was written down. For runners and `explain`. */
-  readonly definition: Definition
+  /** What was written down. For runners and `explain` only. */
+  readonly definition: object
   /** Only for the compiler. */
   readonly takes?: ((tx: Tx, state: State) => void) | undefined
 }

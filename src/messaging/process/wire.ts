@@ -4,7 +4,7 @@ import { queue } from '../channel.ts'
 import type { Codec } from '../codec.ts'
 import { replyTypeOf } from '../request-reply/reply-wire.ts'
 import type { Channel } from '../types.ts'
-import type { Definition } from './definition.ts'
+import type { ProcessDefinition } from './definition.ts'
 
 /** Type of the message that says that a time has come, or that an operator wants something. Its correlation id names the process, its header `tick` the time. */
 export const WAKE = 'fairlead.process.wake'
@@ -24,7 +24,7 @@ const UNREAD: Codec = {
 }
 
 /** The queue with all types that these versions may be sent. */
-export function ownChannel(name: string, definitions: readonly Definition[]): Channel {
+export function ownChannel(name: string, definitions: readonly ProcessDefinition[]): Channel {
   const types: Record<string, AnySchema> = { [WAKE]: ANYTHING }
   for (const { steps } of definitions)
     for (const step of steps.values())

@@ -202,6 +202,8 @@ describe('fileRegistrar', () => {
 
   it('gives up on a lock that changes hands all the time', async () => {
     const { path, clock, registrar, dir } = await shared()
+    // Before anybody else could have it.
+    await writeFile(`${path}.lock`, 'the first holder')
     const failing = registrar({ timeoutMs: 5_000 }).register('stock', at('a'))
     const seen = failing.catch((error: unknown) => error)
     let over = false

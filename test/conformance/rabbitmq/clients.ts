@@ -14,6 +14,8 @@ export interface Entrance {
   readonly password?: string | undefined
   /** In seconds. Default 2. */
   readonly heartbeat?: number | undefined
+  /** How long to try to connect before it is said why that failed. Default 3,000. */
+  readonly connectMs?: number | undefined
 }
 
 /** A driver, and the way to end what it was given. */
@@ -43,8 +45,8 @@ const rabbitmqClient: Client = {
       heartbeat: entrance.heartbeat ?? 2,
       retryLow: 100,
       retryHigh: 500,
-      connectionTimeout: 3_000,
-      acquireTimeout: 3_000,
+      connectionTimeout: entrance.connectMs ?? 3_000,
+      acquireTimeout: entrance.connectMs ?? 3_000,
     })
     // What it says while a server is away is nobody's failure here.
     connection.on('error', () => undefined)
@@ -63,7 +65,7 @@ const rabbitmqClient: Client = {
 const amqplib: Client = {
   name: 'amqplib',
   open(entrance) {
-    const driver = amqplibDriver(() => connect(urlOf(entrance)), { connectWithinMs: 3_000 })
+    const driver = amqplibDriver(() => connect(urlOf(entrance)), { connectWithinMs: entrance.connectMs ?? 3_000 })
     return { driver, end: () => driver.close() }
   },
 }

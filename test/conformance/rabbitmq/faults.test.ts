@@ -47,7 +47,7 @@ describe.each(clients)('faults of a real server, over $name', (client) => {
 
   /** All that a transport does is refused in the same words. */
   const refused = async (entrance: Entrance, codes: readonly string[]): Promise<void> => {
-    const transport = bench.transport(entrance)
+    const transport = bench.transport({ ...entrance, connectMs: 1_000 })
     const channel = bench.name()
     const failures = await Promise.all([
       sendFailure(transport.send(channel, [envelope('x')], context(8_000))),

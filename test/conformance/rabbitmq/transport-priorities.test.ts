@@ -3,7 +3,7 @@ import { testTransport } from 'fairlead/testing'
 import { afterAll, describe, test } from 'vitest'
 import { troubledLab } from './rabbitmq-lab.ts'
 
-await testTransport('RabbitMQ (priorities)', () => troubledLab('amqplib', { priorities: 10 }), {
+await testTransport('RabbitMQ (priorities)', () => troubledLab('amqplib', { priorities: 10 }, false), {
   describe,
   test,
   skip: test.skip,
