@@ -1,6 +1,13 @@
 // What the broker and its clients say, in the words of fairlead. AMQP 0-9-1 has a closed list of reply codes (specification, section 1.2 "constants").
 import { withFields } from '../../errors/classes.ts'
-import { type Code, classify, createError, type Effect, isFairleadError } from '../../errors/index.ts'
+import {
+  type Code,
+  classify,
+  createError,
+  type Effect,
+  type FairleadError,
+  isFairleadError,
+} from '../../errors/index.ts'
 
 /** Reply codes of AMQP 0-9-1 by name; clients tell either. */
 export const REPLY_CODES: Readonly<Record<string, number>> = Object.freeze({
@@ -98,7 +105,15 @@ export function amqpNacked(): Error {
     message: 'the broker refused the message (basic.nack): a queue is full and refuses more, or has no leader',
     effect: 'none',
     transport: 'rabbitmq',
+    details: NACKED,
   })
+}
+
+const NACKED = Object.freeze({ reply: 'basic.nack' })
+
+/** Whether the broker answered with a nack. */
+export function isNacked({ details }: FairleadError): boolean {
+  return details === NACKED
 }
 
 const VAGUE: ReadonlySet<Code> = new Set<Code>(['CALL_FAILED', 'PROGRAMMING_ERROR'])

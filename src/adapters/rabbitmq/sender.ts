@@ -8,6 +8,7 @@ import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { type Stamp, stamp, withFields } from '../../errors/classes.ts'
 import { type Code, classify, createError, type FairleadError, isFairleadError } from '../../errors/index.ts'
+import { isNacked } from './classify-amqp.ts'
 import { ConfirmLine, type Ticket } from './confirm-line.ts'
 import type { AmqpDriver } from './driver.ts'
 import type { Settings } from './options.ts'
@@ -307,7 +308,12 @@ export class Sender {
 
   private errorOf(error: unknown, { channel }: Call): FairleadError {
     const known = isFairleadError(error) ? error : classify(error, { transport: this.settings.name })
-    return stamp(known, { transport: this.settings.name, channel: channel.name })
+    // One queue refused it; those of the other groups may have taken it.
+    const partly = channel.kind === 'topic' && isNacked(known)
+    return stamp(partly ? withFields(known, { effect: 'unknown' }) : known, {
+      transport: this.settings.name,
+      channel: channel.name,
+    })
   }
 
   private error(code: Code, channel: ChannelAddress, message?: string, details?: unknown): FairleadError {

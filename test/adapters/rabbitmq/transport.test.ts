@@ -1,5 +1,6 @@
 // What the transport makes of a broker's answers, and when: sends, verdicts, credit and losses, over a driver that is scripted.
 import { describe, expect, it } from 'vitest'
+import { amqpNacked } from '../../../src/adapters/rabbitmq/classify-amqp.ts'
 import { type RabbitmqTransportOptions, rabbitmqTransport } from '../../../src/adapters/rabbitmq/index.ts'
 import { createContext } from '../../../src/core/context.ts'
 import type { Delivery } from '../../../src/core/contracts/transport.ts'
@@ -72,6 +73,14 @@ describe('a send', () => {
     channel.published[0]?.confirm(createError({ code: 'UNAVAILABLE', effect: 'none' }))
     channel.break()
     expect(await work).toEqual(['UNAVAILABLE none', 'CONNECTION_LOST unknown'])
+  })
+
+  it('is unknown where one of the queues of a topic refused it: others may have it', async () => {
+    const { driver, transport, call, failures } = make()
+    const work = failures(transport.send({ kind: 'topic', name: 't' }, [envelope('a')], call().context))
+    await turns()
+    publisherOf(driver).published[0]?.confirm(amqpNacked())
+    expect(await work).toEqual(['UNAVAILABLE unknown'])
   })
 
   it('fails without an effect where there is no connection', async () => {
