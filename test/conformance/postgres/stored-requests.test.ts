@@ -25,7 +25,7 @@ storedCases('on PostgreSQL', async () => {
       return rows.map(({ line }) => line as string).sort()
     },
     async until(what) {
-      const end = Date.now() + 20_000
+      const end = Date.now() + 60_000
       while (!(await what())) {
         if (Date.now() > end) throw new Error('it did not come to that')
         await wait(20)

@@ -12,7 +12,7 @@ const orders = <T>(items: readonly T[]): readonly (readonly T[])[] =>
     : items.flatMap((each, at) => orders(items.toSpliced(at, 1)).map((rest) => [each, ...rest]))
 
 export function processCases(name: string, open: () => Promise<ProcessLab>): void {
-  describe(`processes ${name}`, () => {
+  describe(`processes ${name}`, { timeout: 90_000 }, () => {
     let lab: ProcessLab
     beforeAll(async () => {
       lab = await open()
@@ -114,6 +114,7 @@ export function processCases(name: string, open: () => Promise<ProcessLab>): voi
       await s.others.reply(cancel, {})
       expect(await s.over(id)).toBe('failed')
       await lab.until(() => s.others.of('order.rejected', id).length === 1)
+      await lab.until(() => s.others.of('payment.back', id).length === 1)
       expect(s.others.of('payment.back', id).map(({ message }) => message.data)).toEqual([{ orderId: id, cents: 900 }])
       expect(await linesOf(`${id} `)).toEqual(['begun', 'rejected', 'went on', 'went on'])
       expect((await s.service.runner.show(id))?.state).toMatchObject({ status: 'REJECTED' })
@@ -191,6 +192,8 @@ export function processCases(name: string, open: () => Promise<ProcessLab>): voi
       const id = `${s.own}-open`
       await s.order(id)
       await s.others.paid(id)
+      // They come on different channels.
+      await lab.until(async () => (await linesOf(`${id} `)).length === 2)
       await s.others.refused(id)
       await lab.until(() => s.others.of('ticket.find', id).length === 1)
       expect([s.others.of('ticket.cancel', id), s.others.of('payment.back', id)]).toEqual([[], []])

@@ -146,7 +146,7 @@ export const replyTo = (id: string, over: Partial<Envelope> = {}, cents = 700): 
 })
 
 export function storedCases(name: string, open: () => Promise<StoredLab>): void {
-  describe(`stored requests ${name}`, () => {
+  describe(`stored requests ${name}`, { timeout: 90_000 }, () => {
     let lab: StoredLab
     beforeAll(async () => {
       lab = await open()
