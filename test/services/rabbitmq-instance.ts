@@ -35,7 +35,7 @@ export interface RabbitmqInstance extends ServerAddress {
   /** Starts it again with nothing: queues, users and messages are gone. */
   reset(): Promise<void>
   /**
-   * Has the server write down which quorum queues there are. It does so by itself about a second after one was made (DETS); one that was made later does not work
+   * Has the server write down which queues there are (Mnesia, DETS). It does so by itself about a second after one was made; one that was made later is gone, or does not work,
    * after kill -9, and this is no fault of whoever uses it. Messages are written before they are confirmed, with this or without.
    */
   remember(): Promise<void>
@@ -164,7 +164,7 @@ export const startRabbitmq = async ({ config = [], terms = {} }: RabbitmqSetting
       await instance.start()
     },
     async remember() {
-      await instance.control('eval', '[ok = dets:sync(Table) || Table <- dets:all()].')
+      await instance.control('eval', 'mnesia:dump_log(), mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()].')
     },
     async control(...args) {
       const { stdout } = await run(join(bin, 'rabbitmqctl'), ['--quiet', '--timeout', '30', ...args], {
