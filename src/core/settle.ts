@@ -17,6 +17,22 @@ export function wrongVerdict(verdict: SettleVerdict, options: SettleOptions | un
   })
 }
 
+/** The same, and no delay beyond the longest of a transport's own. */
+export function refusedVerdict(
+  verdict: SettleVerdict,
+  options: SettleOptions | undefined,
+  maxDelayMs: number,
+  at: { readonly transport: string; readonly channel: string },
+): Error | undefined {
+  const problem = wrongVerdict(verdict, options)
+  if (problem !== undefined || verdict !== 'retry' || (options?.delayMs ?? 0) <= maxDelayMs) return problem
+  return createError({
+    code: 'CAPABILITY_MISSING',
+    message: `a delay of ${options?.delayMs} ms is asked for; the longest is ${maxDelayMs} ms`,
+    ...at,
+  })
+}
+
 /** Calls them all: one listener's fault must not keep it from the others. */
 export function tellEach(listeners: Iterable<() => void>): void {
   for (const listener of listeners) {

@@ -1,7 +1,7 @@
 // A record that was handed out, and the right to settle it: as long as its partition is ours.
 import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
-import { tellEach, wrongVerdict } from '../../core/settle.ts'
+import { refusedVerdict, tellEach } from '../../core/settle.ts'
 import { createError, type FairleadError } from '../../errors/index.ts'
 import type { Entry } from './lanes/partition.ts'
 
@@ -70,7 +70,8 @@ export class KafkaDelivery implements Delivery {
     if (this.settling !== undefined) return this.settling
     if (this.state === 'lost') return Promise.reject(this.lostError())
     if (verdict !== 'ack') {
-      const problem = wrongVerdict(verdict, options) ?? this.tooLong(verdict, options)
+      const { maxDelayMs, name, channel } = this.owner
+      const problem = refusedVerdict(verdict, options, maxDelayMs, { transport: name, channel })
       if (problem !== undefined) return Promise.reject(problem)
     }
     this.state = 'settling'
@@ -105,17 +106,6 @@ export class KafkaDelivery implements Delivery {
   lostError(): FairleadError {
     const { name, channel } = this.owner
     return createError({ code: 'LEASE_LOST', transport: name, channel, details: { id: this.envelope.id } })
-  }
-
-  private tooLong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
-    const { maxDelayMs, name, channel } = this.owner
-    if (verdict !== 'retry' || (options?.delayMs ?? 0) <= maxDelayMs) return undefined
-    return createError({
-      code: 'CAPABILITY_MISSING',
-      message: `a delay of ${options?.delayMs} ms is asked for; the longest is ${maxDelayMs} ms`,
-      transport: name,
-      channel,
-    })
   }
 }
 

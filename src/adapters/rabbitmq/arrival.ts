@@ -1,7 +1,6 @@
 // What a receiver is made of, and what it keeps of a message that the broker has handed to it.
-import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
-import { wrongVerdict } from '../../core/settle.ts'
-import { createError, type FairleadError } from '../../errors/index.ts'
+import type { Delivery } from '../../core/contracts/transport.ts'
+import type { FairleadError } from '../../errors/index.ts'
 import type { AmqpDriver, AmqpMessage } from './driver.ts'
 import type { Settings } from './options.ts'
 import type { Place } from './place.ts'
@@ -37,21 +36,4 @@ export interface Arrival {
 /** It takes no room at the broker any more. */
 export function free({ slot }: Arrival): void {
   if (slot.active) slot.used--
-}
-
-/** Why a verdict cannot be given, if it cannot. */
-export function refusedVerdict(
-  { name, capabilities: { maxDelayMs } }: Settings,
-  channel: string,
-  verdict: SettleVerdict,
-  options: SettleOptions | undefined,
-): Error | undefined {
-  const problem = wrongVerdict(verdict, options)
-  if (problem !== undefined || verdict !== 'retry' || (options?.delayMs ?? 0) <= maxDelayMs) return problem
-  return createError({
-    code: 'CAPABILITY_MISSING',
-    message: `a delay of ${options?.delayMs} ms is asked for; the longest is ${maxDelayMs} ms`,
-    transport: name,
-    channel,
-  })
 }

@@ -4,8 +4,9 @@ import { nextTurn, sleep, type Timer } from '../../core/clock.ts'
 import type { Receiver, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { ChannelAddress } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
+import { refusedVerdict } from '../../core/settle.ts'
 import { classify, createError } from '../../errors/index.ts'
-import { type Arrival, free, type ReceiverParts, refusedVerdict } from './arrival.ts'
+import { type Arrival, free, type ReceiverParts } from './arrival.ts'
 import { Caution } from './caution.ts'
 import { type DeliveryOwner, RabbitDelivery } from './delivery.ts'
 import type { AmqpMessage } from './driver.ts'
@@ -106,7 +107,8 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
   }
 
   wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
-    return refusedVerdict(this.parts.settings, this.channel, verdict, options)
+    const { maxDelayMs } = this.parts.settings.capabilities
+    return refusedVerdict(verdict, options, maxDelayMs, { transport: this.name, channel: this.channel })
   }
 
   settled(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void> {

@@ -1,4 +1,5 @@
 // Requests that outlive their process: what waits is a row, the reply comes through the inbox, and the timeout is a message like any other.
+
 import { DESCRIBE, type Description } from '../../core/describe.ts'
 import { type Closable, closable } from '../../core/lifecycle.ts'
 import type { ChannelAddress } from '../../core/message.ts'
@@ -6,6 +7,7 @@ import { ageOption, countOption, knownOptions } from '../../core/options.ts'
 import { type AnySchema, issueLine, validate } from '../../core/schema.ts'
 import { uuidSource } from '../../core/uuid.ts'
 import { createError } from '../../errors/classes.ts'
+import { AfterCommit } from '../after-commit.ts'
 import { createConsumer } from '../consumer/create-consumer.ts'
 import type { Consumer, ConsumerHealth } from '../consumer/types.ts'
 import type { MessageTypes } from '../types.ts'
@@ -57,8 +59,7 @@ class Requester implements StoredRequester<any, unknown, unknown> {
   readonly #scan: Scan | undefined
   readonly #newId: () => string
   /** What is told after the commit of a transaction that is being committed. */
-  readonly #afterwards: WeakMap<object, (() => void)[]>
-  readonly #stopListening: () => void
+  readonly #afterCommit: AfterCommit
   readonly #closing: Closable
   #withinMs: number | undefined
 
@@ -69,17 +70,12 @@ class Requester implements StoredRequester<any, unknown, unknown> {
     this.#kind = kindOf(name)
     this.#stats = { requested: 0, replies: 0, failures: 0, timeouts: 0, late: 0, unknown: 0 }
     this.#newId = uuidSource(world.clock)
-    this.#afterwards = new WeakMap()
-    this.#stopListening = store.onCommitted((tx) => {
-      const told = this.#afterwards.get(tx as object)
-      this.#afterwards.delete(tx as object)
-      for (const each of told ?? []) each()
-    })
+    this.#afterCommit = new AfterCommit(store)
     const handling = new StoredReplies({
       settings,
       kind: this.#kind,
       stats: this.#stats,
-      afterCommit: (tx, tell) => this.#afterCommit(tx, tell),
+      afterCommit: (tx, tell) => this.#afterCommit.note(tx, tell),
     })
     this.#consumer = createConsumer({
       ...consumer,
@@ -102,7 +98,7 @@ class Requester implements StoredRequester<any, unknown, unknown> {
             },
           })
     this.#closing = closable(async () => {
-      this.#stopListening()
+      this.#afterCommit.stop()
       await this.#scan?.stop()
       await this.#consumer.close({ withinMs: this.#withinMs })
     })
@@ -162,7 +158,7 @@ class Requester implements StoredRequester<any, unknown, unknown> {
     )
     if (!(await store.states.save(tx, this.#kind, id, 0, written(row), { wakeAt: row.until })))
       throw createError({ code: 'TRANSACTION_CONFLICT', message: `there is a request ${id} already` })
-    this.#afterCommit(tx, () => {
+    this.#afterCommit.note(tx, () => {
       this.#stats.requested++
       this.#scan?.at(row.until)
     })
@@ -231,21 +227,6 @@ class Requester implements StoredRequester<any, unknown, unknown> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  // Noted just before the commit: a handle may be used again for another transaction after this one was undone.
-  #afterCommit(tx: unknown, tell: () => void): void {
-    const noted = this.#settings.store.beforeCommit(
-      tx,
-      async () => {
-        const before = this.#afterwards.get(tx as object)
-        if (before === undefined) this.#afterwards.set(tx as object, [tell])
-        else before.push(tell)
-      },
-      'last',
-    )
-    // Nobody tells of the commit of a transaction of the user's own. It cannot be far.
-    if (!noted) tell()
   }
 
   [DESCRIBE](): Description {

@@ -1,5 +1,5 @@
 // What is told only when it is true: after the commit of the transaction in which it was done.
-import type { Transactional } from '../../core/contracts/store.ts'
+import type { Transactional } from '../core/contracts/store.ts'
 
 /** Has things told after the commits of a store. */
 export class AfterCommit {
