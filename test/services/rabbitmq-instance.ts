@@ -164,7 +164,10 @@ export const startRabbitmq = async ({ config = [], terms = {} }: RabbitmqSetting
       await instance.start()
     },
     async remember() {
-      await instance.control('eval', 'mnesia:dump_log(), mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()].')
+      await instance.control(
+        'eval',
+        'mnesia:dump_log(), mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()].',
+      )
     },
     async control(...args) {
       const { stdout } = await run(join(bin, 'rabbitmqctl'), ['--quiet', '--timeout', '30', ...args], {
