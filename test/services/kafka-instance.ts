@@ -146,7 +146,9 @@ export const startKafka = async (options: KafkaInstanceOptions = {}): Promise<Ka
       child = started
       for (let tries = 0; tries < 1_200; tries++) {
         if (started.exitCode !== null || started.signalCode !== null) break
-        if (await answers(port)) return
+        // Its listeners are opened one after the other.
+        const up = await Promise.all(listeners.map((each) => answers(each.port)))
+        if (up.every((each) => each)) return
         await pause(50)
       }
       throw new Error(`Kafka did not start: ${readFileSync(log, 'utf8').slice(-4_000)}`)
