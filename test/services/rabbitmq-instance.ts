@@ -170,11 +170,19 @@ export const startRabbitmq = async ({ config = [], terms = {} }: RabbitmqSetting
       )
     },
     async control(...args) {
-      const { stdout } = await run(join(bin, 'rabbitmqctl'), ['--quiet', '--timeout', '30', ...args], {
-        cwd: folder,
-        env: { ...env, RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '' },
-      })
-      return stdout
+      const ask = (...given: readonly string[]): Promise<{ stdout: string }> =>
+        run(join(bin, 'rabbitmqctl'), ['--quiet', '--timeout', '30', ...given], {
+          cwd: folder,
+          env: { ...env, RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '' },
+        })
+      try {
+        return (await ask(...args)).stdout
+      } catch (error) {
+        // It speaks to clients before it calls itself started.
+        if (!String(error).includes("requires the 'rabbit' app to be running")) throw error
+        await ask('await_startup')
+        return (await ask(...args)).stdout
+      }
     },
     async remove() {
       process.off('exit', onExit)

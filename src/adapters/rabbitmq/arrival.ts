@@ -32,8 +32,3 @@ export interface Arrival {
   /** Given back and kept here: not before this instant. */
   until: number
 }
-
-/** It takes no room at the broker any more. */
-export function free({ slot }: Arrival): void {
-  if (slot.active) slot.used--
-}

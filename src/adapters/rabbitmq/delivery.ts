@@ -8,9 +8,9 @@ import { createError } from '../../errors/classes.ts'
 export interface DeliveryOwner {
   readonly name: string
   readonly channel: string
-  /** What is wrong with a verdict; undefined: nothing. */
-  wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined
-  /** Tells the broker. Resolves once it knows. */
+  /** What keeps a verdict from being told; undefined: nothing. */
+  wrong(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined
+  /** Tells the broker. Resolves once it knows. Before it rejects it says so to `untold`. */
   settled(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void>
 }
 
@@ -48,17 +48,19 @@ export class RabbitDelivery implements Delivery {
   settle(verdict: SettleVerdict, options?: SettleOptions | undefined): Promise<void> {
     if (this.settling !== undefined) return this.settling
     if (this.state === 'lost') return Promise.reject(this.lostError())
-    const problem = verdict === 'ack' ? undefined : this.owner.wrong(verdict, options)
+    const problem = this.owner.wrong(this, verdict, options)
     if (problem !== undefined) return Promise.reject(problem)
     this.state = 'settling'
-    const settling = this.owner.settled(this, verdict, options)
-    this.settling = settling
-    // What could not be told may be told again, as long as the right lasts.
-    settling.catch(() => {
-      if (this.settling === settling) this.settling = undefined
-      if (this.state === 'settling') this.state = 'held'
-    })
-    return settling
+    this.settling = this.owner.settled(this, verdict, options)
+    return this.settling
+  }
+
+  /** The verdict could not be told: it may be told again, as long as the right lasts. */
+  untold(): void {
+    // Whoever does not look must not lose the process over it.
+    this.settling?.catch(nothing)
+    this.settling = undefined
+    if (this.state === 'settling') this.state = 'held'
   }
 
   /** The broker knows the verdict. */

@@ -1,26 +1,25 @@
 // One subscription: credit, what came and was not asked for yet, what is held; and a new channel when the old one is lost.
 import { detached } from '../../core/async-context.ts'
-import { nextTurn, sleep, type Timer } from '../../core/clock.ts'
+import { nextTurn, type Timer } from '../../core/clock.ts'
 import type { Receiver, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { ChannelAddress } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { refusedVerdict } from '../../core/settle.ts'
 import { classify, createError } from '../../errors/index.ts'
-import { type Arrival, free, type ReceiverParts } from './arrival.ts'
+import type { Arrival, ReceiverParts } from './arrival.ts'
 import { Caution } from './caution.ts'
 import { type DeliveryOwner, RabbitDelivery } from './delivery.ts'
 import type { AmqpMessage } from './driver.ts'
 import { Link } from './link.ts'
 import { leave } from './place.ts'
 import type { Session, Slot } from './session.ts'
-import { backToQueue, later, toDead, type VerdictParts } from './verdicts.ts'
+import { elsewhere, postponed, type VerdictParts } from './verdicts.ts'
 import { countOf, dueOf, fromAmqp } from './wire.ts'
 
 const CLOSE_WITHIN_MS = 1_000
 const FLUSH_WITHIN_MS = 3_000
 // What came before it was asked for is kept so long, then given back: those who ask as they settle have asked by then.
 const LINGER_MS = 250
-const AGAIN_MS = 1_000
 const MOST_AT_ONCE = 60_000
 
 /** Takes messages from a queue. */
@@ -37,7 +36,7 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
   private readonly link: Link
   private buffer: Arrival[] = []
   private readonly held = new Set<RabbitDelivery>()
-  private readonly pending = new Set<Promise<void>>()
+  private readonly pending = new Set<Promise<unknown>>()
   private readonly caution: Caution
   private scheduled = false
   private lingering: Timer | undefined
@@ -106,59 +105,72 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
     void this.finish({ error })
   }
 
-  wrong(verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
-    const { maxDelayMs } = this.parts.settings.capabilities
-    return refusedVerdict(verdict, options, maxDelayMs, { transport: this.name, channel: this.channel })
+  wrong(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Error | undefined {
+    if (verdict !== 'ack') {
+      const { maxDelayMs } = this.parts.settings.capabilities
+      const problem = refusedVerdict(verdict, options, maxDelayMs, { transport: this.name, channel: this.channel })
+      if (problem !== undefined) return problem
+    }
+    const { session } = delivery.kept as Arrival
+    return this.state === 'closed' || !session.alive ? delivery.lostError() : undefined
   }
 
   settled(delivery: RabbitDelivery, verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void> {
     const arrival = delivery.kept as Arrival
-    if (this.state === 'closed' || !arrival.session.alive) return Promise.reject(delivery.lostError())
-    const delayMs = options?.delayMs ?? 0
     if (verdict === 'retry' && this.ordered) {
-      this.keep(delivery, arrival, delayMs)
+      this.keep(delivery, arrival, options?.delayMs ?? 0)
       return Promise.resolve()
     }
-    const work = this.tell(arrival, verdict, delayMs, options?.reason).then(
-      () => {
-        this.held.delete(delivery)
-        delivery.done()
-        if (this.caution.narrow) this.soon()
-        this.rest()
-      },
-      (error: unknown) => {
-        if (arrival.session.alive && delivery.state !== 'lost') throw this.parts.errorOf(error)
-        throw delivery.lostError()
-      },
-    )
+    const work = new Promise<void>((resolve, reject) => {
+      const told = (error?: unknown): void => {
+        this.pending.delete(work)
+        if (error === undefined) {
+          this.over(delivery)
+          resolve()
+        } else {
+          const lost = !arrival.session.alive || delivery.state === 'lost'
+          delivery.untold()
+          reject(lost ? delivery.lostError() : this.parts.errorOf(error))
+        }
+      }
+      if (verdict === 'ack') this.acknowledge(arrival, told)
+      else this.tell(arrival, verdict, options, told).catch(told)
+    })
     this.pending.add(work)
-    const over = (): void => void this.pending.delete(work)
-    work.then(over, over)
     return work
   }
 
-  // Elsewhere first, then here. Resolves once the broker has read it.
-  private async tell(arrival: Arrival, verdict: SettleVerdict, delayMs: number, reason: unknown): Promise<void> {
-    const { message, session, count } = arrival
-    const { dead, counts } = this.parts.place
-    if (verdict === 'retry' && delayMs <= 0 && counts) {
+  private over(delivery: RabbitDelivery): void {
+    this.held.delete(delivery)
+    delivery.done()
+    if (this.caution.narrow) this.soon()
+    this.rest()
+  }
+
+  private acknowledge({ message, session, slot }: Arrival, told: (error?: unknown) => void): void {
+    this.caution.survived()
+    session.acknowledge(message.deliveryTag, slot, told)
+  }
+
+  // Elsewhere first, then here: `told` once the broker has read it.
+  private async tell(
+    arrival: Arrival,
+    verdict: SettleVerdict,
+    options: SettleOptions | undefined,
+    told: (error?: unknown) => void,
+  ): Promise<void> {
+    const { message, session, slot, count } = arrival
+    if (verdict === 'retry' && !((options?.delayMs ?? 0) > 0) && this.parts.place.counts) {
       // It would come straight back here, where nobody asked for it, and be counted once more on its way to somebody else.
       if (this.credit === 0 && session.consuming && session.open === 0) void session.cancel()
       if (session.cancelling !== undefined) await session.cancelling
-      session.channel.nack(message.deliveryTag, true)
-    } else {
-      if (verdict === 'retry') {
-        if (delayMs > 0) await later(this.verdicts, message, count + 1, delayMs)
-        else await backToQueue(this.verdicts, message, count + 1)
-      } else if (verdict === 'dead' && dead !== undefined) {
-        await toDead(this.verdicts, dead, message, reason === undefined ? 'given up' : String(reason))
-      }
-      if (session.cancelling !== undefined) await session.cancelling
-      session.channel.ack(message.deliveryTag)
-      this.caution.survived()
+      session.nack(message.deliveryTag, slot)
+      await session.read()
+      told()
+      return
     }
-    free(arrival)
-    await session.read()
+    await elsewhere(this.verdicts, message, count, verdict, options)
+    this.acknowledge(arrival, told)
   }
 
   // In its place among those that wait here.
@@ -199,21 +211,9 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
 
   // It came before its time.
   private postpone(arrival: Arrival, delayMs: number): void {
-    const { channel } = arrival.session
-    const { deliveryTag } = arrival.message
-    const work = later(this.verdicts, arrival.message, arrival.count, delayMs).then(
-      () => channel.ack(deliveryTag),
-      () =>
-        sleep(this.parts.settings.clock, AGAIN_MS, this.link.signal).then(
-          () => channel.nack(deliveryTag, true),
-          nothing,
-        ),
-    )
+    const work = postponed(this.verdicts, arrival, delayMs, this.link.signal)
     this.pending.add(work)
-    const over = (): void => {
-      this.pending.delete(work)
-      free(arrival)
-    }
+    const over = (): void => void this.pending.delete(work)
     work.then(over, over)
   }
 
@@ -322,10 +322,7 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
   }
 
   private giveBack(arrivals: readonly Arrival[] = this.buffer.splice(0)): void {
-    for (const arrival of arrivals) {
-      if (arrival.session.alive) arrival.session.channel.nack(arrival.message.deliveryTag, true)
-      free(arrival)
-    }
+    for (const { session, message, slot } of arrivals) session.nack(message.deliveryTag, slot)
   }
 
   private wake(ms: number): void {

@@ -1,6 +1,8 @@
 // One channel of a receiver, from its opening to its end: consumers on it, and answers that say the broker has read what was settled.
+import { detached } from '../../core/async-context.ts'
 import { nextTurn, type Timer } from '../../core/clock.ts'
 import { createError } from '../../errors/classes.ts'
+import { AckLine } from './ack-line.ts'
 import type { AmqpChannel, AmqpMessage } from './driver.ts'
 import type { Settings } from './options.ts'
 
@@ -15,6 +17,11 @@ export interface Slot {
   active: boolean
 }
 
+/** A message of it takes no room at the broker any more. */
+export function free(slot: Slot): void {
+  if (slot.active) slot.used--
+}
+
 /** What a session tells its receiver. */
 export interface SessionHooks {
   arrived(message: AmqpMessage, slot: Slot): void
@@ -26,9 +33,13 @@ export interface SessionHooks {
   blocked(): boolean
 }
 
-interface Waiter {
-  resolve(): void
-  reject(error: unknown): void
+/** Called once: without an error when the broker has read what was written before. */
+type Told = (error?: unknown) => void
+
+/** A message to be acknowledged. */
+interface Due {
+  readonly slot: Slot
+  readonly told: Told
 }
 
 /** A channel that consumes one queue. */
@@ -41,16 +52,20 @@ export class Session {
   private readonly slots = new Set<Slot>()
   private tags = 0
   private cancels: Promise<void> | undefined
-  private waiters: Waiter[] = []
+  private readonly acks: AckLine
+  private due: Due[] = []
+  private scheduled = false
+  private waiters: Told[] = []
   private asking = false
   private timer: Timer | undefined
-  private asked: Waiter[] = []
+  private asked: Told[] = []
 
   constructor(channel: AmqpChannel, queue: string, settings: Settings, hooks: SessionHooks) {
     this.channel = channel
     this.queue = queue
     this.settings = settings
     this.hooks = hooks
+    this.acks = new AckLine(channel)
   }
 
   /** How many more the broker may send as it is. */
@@ -95,14 +110,30 @@ export class Session {
     }
   }
 
+  /** Acknowledges a message together with the others of this turn. */
+  acknowledge(tag: number, slot: Slot, told: Told): void {
+    if (!this.alive) {
+      // Never from within: who asks has not noted yet that it asked.
+      void Promise.resolve(this.silent()).then(told)
+      return
+    }
+    this.acks.add(tag)
+    this.due.push({ slot, told })
+    this.soon()
+  }
+
+  /** Gives a message back to its queue. */
+  nack(tag: number, slot: Slot): void {
+    if (this.alive) this.acks.nack(tag)
+    free(slot)
+  }
+
   /** Resolves once the broker has read all that was written on the channel before. */
   read(): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.alive) return reject(this.silent())
-      this.waiters.push({ resolve, reject })
-      if (this.asking) return
-      this.asking = true
-      nextTurn((session: Session) => void session.ask(), this)
+      this.waiters.push((error) => (error === undefined ? resolve() : reject(error)))
+      this.soon()
     })
   }
 
@@ -111,7 +142,34 @@ export class Session {
     this.alive = false
     this.slots.clear()
     if (this.timer !== undefined) this.settings.clock.clearTimer(this.timer)
-    for (const { reject } of [...this.asked.splice(0), ...this.waiters.splice(0)]) reject(error)
+    const unanswered = [
+      ...this.asked.splice(0),
+      ...this.waiters.splice(0),
+      ...this.due.splice(0).map(({ told }) => told),
+    ]
+    for (const told of unanswered) told(error)
+  }
+
+  private soon(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    detached(() => nextTurn((session: Session) => session.tell(), this))
+  }
+
+  private tell(): void {
+    this.scheduled = false
+    if (!this.alive) return
+    if (this.due.length > 0) {
+      if (this.cancels !== undefined) return void this.cancels.then(() => this.soon())
+      this.acks.write()
+      for (const { slot, told } of this.due.splice(0)) {
+        free(slot)
+        this.waiters.push(told)
+      }
+    }
+    if (this.asking || this.waiters.length === 0) return
+    this.asking = true
+    void this.ask()
   }
 
   private start(count: number): void {
@@ -127,6 +185,7 @@ export class Session {
       (message) => {
         if (!this.alive) return
         if (slot.active) slot.used++
+        this.acks.came(message.deliveryTag)
         this.hooks.arrived(message, slot)
       },
       () => {
@@ -152,7 +211,7 @@ export class Session {
       } finally {
         clock.clearTimer(this.timer)
       }
-      for (const { resolve } of this.asked.splice(0)) resolve()
+      for (const told of this.asked.splice(0)) told()
     }
     this.asking = false
   }

@@ -55,35 +55,25 @@ export function fromAttributes(
   positionId?: string | undefined,
 ): Envelope {
   const attributes: Record<string, string> = {}
+  const fields: Fields = {}
   for (const name of Object.keys(all)) {
     if (!NAME.test(name))
       throw undecodable(`the attribute ${JSON.stringify(name)} has a name that CloudEvents do not allow`, all)
     const value = all[name] as string
     if (!isCarriable(value)) throw undecodable(`the attribute ${name} has ${NOT_ALLOWED}`, all)
-    attributes[name] = value
+    // Put in and deleted again they would make the object a slow one.
+    if (!takes(fields, name, value)) attributes[name] = value
   }
   for (const name of Object.keys(headers))
     if (!isCarriable(headers[name] as string))
       throw undecodable(`the header ${JSON.stringify(name)} has ${NOT_ALLOWED}`, all)
-  const { id, specversion, partitionkey } = attributes
-  const fault = versionFault(specversion)
+  const fault = versionFault(attributes['specversion'])
   if (fault !== undefined) throw undecodable(fault, all)
-  const known = id === undefined || id === '' ? positionId : id
+  const { id = '', key, priority, notBefore, expiresAt } = fields
+  const known = id === '' ? positionId : id
   if (known === undefined) throw undecodable('the event has no id', all)
   for (const name of REQUIRED) if (!attributes[name]) throw undecodable(`the event has no ${name}`, all)
-  delete attributes['id']
-  delete attributes['partitionkey']
-  return {
-    id: known,
-    // An empty key is no key: it would put all such messages in one row.
-    key: partitionkey === '' ? undefined : partitionkey,
-    priority: take(attributes, 'priority', parsePriority),
-    notBefore: take(attributes, 'notbefore', parseInstant),
-    expiresAt: take(attributes, 'expirytime', parseInstant),
-    attributes,
-    headers,
-    body,
-  }
+  return { id: known, key, priority, notBefore, expiresAt, attributes, headers, body }
 }
 
 /** What speaks against a `specversion`, if anything: another major version. None is taken for 1.0. */
@@ -92,15 +82,37 @@ export function versionFault(specversion: string | undefined): string | undefine
   return `it is of CloudEvents ${specversion}; 1.0 is known`
 }
 
-function take<T>(
-  attributes: Record<string, string>,
-  name: string,
-  parse: (text: string) => T | undefined,
-): T | undefined {
-  const text = attributes[name]
-  const value = text === undefined ? undefined : parse(text)
-  if (value !== undefined) delete attributes[name]
-  return value
+/** Attributes that have a field of their own in the envelope. */
+interface Fields {
+  id?: string
+  key?: string
+  priority?: number | undefined
+  notBefore?: number | undefined
+  expiresAt?: number | undefined
+}
+
+// Whether a field took it; what is no priority and no instant stays an attribute.
+function takes(fields: Fields, name: string, value: string): boolean {
+  switch (name) {
+    case 'id':
+      fields.id = value
+      return true
+    case 'partitionkey':
+      // An empty key is no key: it would put all such messages in one row.
+      if (value !== '') fields.key = value
+      return true
+    case 'priority':
+      fields.priority = parsePriority(value)
+      return fields.priority !== undefined
+    case 'notbefore':
+      fields.notBefore = parseInstant(value)
+      return fields.notBefore !== undefined
+    case 'expirytime':
+      fields.expiresAt = parseInstant(value)
+      return fields.expiresAt !== undefined
+    default:
+      return false
+  }
 }
 
 function parsePriority(text: string): number | undefined {
