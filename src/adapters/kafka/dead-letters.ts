@@ -7,7 +7,7 @@ import { endsWithin } from '../../core/patience.ts'
 import type { FairleadError } from '../../errors/index.ts'
 import type { KafkaDriver, KafkaRecord, NewRecord } from './driver.ts'
 import type { Entry } from './lanes/partition.ts'
-import { AT_HEADER, envelopeOf, REASON_HEADER, REDRIVEN_HEADER } from './wire.ts'
+import { AT_HEADER, contentTypeOf, envelopeOf, REASON_HEADER, REDRIVEN_HEADER, valueFor } from './wire.ts'
 
 const PARTITION_KEY = 'ce_partitionkey'
 const MOST_REASON = 2_000
@@ -31,6 +31,7 @@ export function deadRecord(
     topic,
     partition: 0,
     key: Buffer.from(`${from}/${partition}/${offset}`),
+    // Without a value it would be the end of the letter.
     value: record.value ?? new Uint8Array(0),
     headers,
   }
@@ -90,7 +91,7 @@ export function redriven({ record, envelope }: KeptLetter): Pick<NewRecord, 'key
   const { [REASON_HEADER]: _, [AT_HEADER]: __, ...headers } = record.headers
   return {
     key: envelope.key === undefined ? null : Buffer.from(envelope.key),
-    value: record.value,
+    value: valueFor(record.value, contentTypeOf(headers)),
     headers: { ...headers, [REDRIVEN_HEADER]: '1' },
   }
 }

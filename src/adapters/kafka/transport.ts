@@ -56,7 +56,6 @@ class Transport implements KafkaTransport {
   private readonly cemetery: Cemetery
   private readonly places = new Map<string, Promise<Place>>()
   private readonly receivers = new Set<KafkaReceiver>()
-  private readonly subscribing = new Set<Promise<unknown>>()
   private closed: Promise<void> | undefined
   private turn: number
 
@@ -149,15 +148,22 @@ class Transport implements KafkaTransport {
 
   async receive(from: ReceiveFrom, sink: (delivery: Delivery) => void): Promise<Receiver> {
     checkReceive(from, this.name)
-    return this.asked(from.channel, JOIN_WITHIN_MS, async () => {
-      const work = detached(() => this.subscribe(from, sink))
-      this.subscribing.add(work)
-      try {
-        return await work
-      } finally {
-        this.subscribing.delete(work)
-      }
-    })
+    const begun: Promise<Receiver>[] = []
+    try {
+      return await this.asked(from.channel, JOIN_WITHIN_MS, () => {
+        const work = detached(() => this.subscribe(from, sink))
+        begun.push(work)
+        return work
+      })
+    } catch (error) {
+      // One that comes too late would keep its partitions, and never ask for anything.
+      for (const work of begun)
+        work.then(
+          (receiver) => void receiver.close(),
+          () => {},
+        )
+      throw error
+    }
   }
 
   lag(channel: ChannelPlace): Promise<KafkaLag> {

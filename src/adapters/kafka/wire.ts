@@ -27,7 +27,10 @@ export const AT_HEADER = 'fairlead-dead-at'
 /** It was put back from the dead letters: `notbefore` does not count again. */
 export const REDRIVEN_HEADER = 'fairlead-redriven'
 
-/** The content of a record, all but where it goes. The key of the record is the key of the message, and stands in `ce_partitionkey` as well. */
+/**
+ * The content of a record, all but where it goes. The key of the record is the key of the message, and stands in `ce_partitionkey` as well.
+ * A message without data is a record without a value: where the topic is compacted, a tombstone of its key.
+ */
 export function recordOf(envelope: Envelope): Pick<NewRecord, 'key' | 'value' | 'headers'> {
   const { key, body } = envelope
   const attributes = toAttributes(envelope)
@@ -41,12 +44,17 @@ export function recordOf(envelope: Envelope): Pick<NewRecord, 'key' | 'value' | 
     if (name !== 'datacontenttype') headers[HEADER_OF.get(name) ?? ATTRIBUTE + name] = attributes[name] as string
   for (const name of Object.keys(envelope.headers)) headers[HEADER + name] = envelope.headers[name] as string
   if (datacontenttype !== undefined) headers[CONTENT_TYPE] = datacontenttype
-  return { key: bytes, value: body, headers }
+  return { key: bytes, value: valueFor(body, datacontenttype), headers }
+}
+
+/** What there is of a body: no data is no value, which is not the same as empty data of some type. */
+export function valueFor(body: Uint8Array | null, contentType: string | undefined): Uint8Array | null {
+  return body?.byteLength === 0 && contentType === undefined ? null : body
 }
 
 /**
  * The message of a record. An event without an id gets one of its place. A record that is no CloudEvent becomes an envelope without attributes: it must not
- * stop the partition, so it takes the way of all messages that cannot be decoded.
+ * stop the partition, so it takes the way of all messages that cannot be decoded. A tombstone with the headers of an event is a message without data.
  */
 export function envelopeOf(record: KafkaRecord, topic: string, partition: number): Envelope {
   const { headers: given, offset } = record
@@ -104,7 +112,8 @@ function byteLength(value: string): number {
   return value.length < 200 ? value.length * 3 : Buffer.byteLength(value)
 }
 
-function contentTypeOf(headers: Readonly<Record<string, string>>): string | undefined {
+/** What a record says that its value is. */
+export function contentTypeOf(headers: Readonly<Record<string, string>>): string | undefined {
   const exact = headers[CONTENT_TYPE]
   if (exact !== undefined) return exact
   for (const name of Object.keys(headers)) if (name.toLowerCase() === CONTENT_TYPE) return headers[name]

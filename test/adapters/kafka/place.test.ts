@@ -234,6 +234,29 @@ describe('a member of a group', () => {
     expect([kept.is, driver.commits]).toEqual(['LEASE_LOST', []])
   })
 
+  it('leaves again when it joined too late for whoever asked: nobody would take what it was given', async () => {
+    const clock = fakeClock()
+    const driver = fakeDriver()
+    const { join } = driver
+    let allow = (): void => {}
+    const late = new Promise<void>((resolve) => {
+      allow = resolve
+    })
+    driver.join = async (...parts) => {
+      await late
+      return join(...parts)
+    }
+    const transport = kafkaTransport(driver, { clock })
+    const asked = fate(
+      transport.receive({ channel: { kind: 'topic', name: 'orders' }, group: 'g' }, () => {}).then(() => {}),
+    )
+    await clock.advance(70_000)
+    expect([asked.is, driver.log]).toEqual(['TIMED_OUT', []])
+    allow()
+    await turns()
+    expect(driver.log).toEqual(['left'])
+  })
+
   it('with the last receiver commits what is settled, and leaves', async () => {
     const { driver, receiver, got, feed, pass } = await standing()
     receiver.request(10)

@@ -37,6 +37,16 @@ describe('a message as a record', () => {
     expect(read(recordOf(envelope))).toEqual({ ...envelope, priority: undefined })
   })
 
+  it('without data is a tombstone of its key, and comes back without data', () => {
+    const { datacontenttype: _, ...attributes } = envelope.attributes
+    const gone = { ...envelope, attributes, body: new Uint8Array(0) }
+    const record = recordOf(gone)
+    expect([record.value, Buffer.from(record.key as Uint8Array).toString()]).toEqual([null, 'customer späß'])
+    expect(read(record)).toEqual({ ...gone, priority: undefined })
+    // Empty data of a type are data.
+    expect(recordOf({ ...envelope, body: new Uint8Array(0) }).value).toHaveLength(0)
+  })
+
   it('goes in structured mode where its content would be read as an event', () => {
     const odd = { ...envelope, attributes: { ...envelope.attributes, datacontenttype: 'application/cloudevents+json' } }
     const record = recordOf(odd)

@@ -58,6 +58,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       watch.deadlocks[what.where]++
       log(`deadlock in ${name}: ${what.words}`)
     }
+    if (what.is === 'state') log(`  ${name}: ${what.words}`)
     if (what.is === 'trouble') watch.troubles.set(what.words, (watch.troubles.get(what.words) ?? 0) + 1)
   })
   const faults = new Faults(fleet, ground, log)
@@ -77,7 +78,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await faults.until(async () => (await ordersOf(ground)) >= messages, stallMs)
     for (const name of fleet.names('producer')) await fleet.leave(name)
     await faults.mend()
-    await drained(ground, stallMs, log)
+    if (!(await drained(ground, stallMs, log))) await standstill(fleet)
     // For what comes late: longer than the leases, and again until nothing is on its way.
     await new Promise((resolve) => setTimeout(resolve, 5_000))
     await drained(ground, stallMs, () => undefined)
@@ -131,7 +132,7 @@ function ordersOf(ground: Ground): Promise<number> {
 }
 
 // Until all that was sent has arrived, or nothing moves any more.
-async function drained(ground: Ground, stallMs: number, log: (line: string) => void): Promise<void> {
+async function drained(ground: Ground, stallMs: number, log: (line: string) => void): Promise<boolean> {
   let last = ''
   let since = performance.now()
   for (;;) {
@@ -142,13 +143,22 @@ async function drained(ground: Ground, stallMs: number, log: (line: string) => v
     )
     const { backlog, dead } = await ground.store.outbox.stats().catch(() => ({ backlog: -1, dead: -1 }))
     const waiting = await ground.waiting().catch(() => -1)
-    if (applied >= sent && backlog === 0 && waiting === 0) return
+    if (applied >= sent && backlog === 0 && waiting === 0) return true
     const now = `${sent} sent, ${applied} applied, ${backlog} in the outbox, ${dead} dead, ${waiting} waiting`
     if (now !== last) since = performance.now()
     last = now
-    if (performance.now() - since > stallMs) return log(`nothing moves any more: ${now}`)
+    if (performance.now() - since > stallMs) {
+      log(`nothing moves any more: ${now}`)
+      return false
+    }
     await new Promise((resolve) => setTimeout(resolve, 500))
   }
+}
+
+// What everybody holds, for whoever looks for the cause.
+async function standstill(fleet: Fleet): Promise<void> {
+  for (const name of fleet.names('consumer')) fleet.ask(name, { do: 'tell' })
+  await new Promise((resolve) => setTimeout(resolve, 2_000))
 }
 
 // What was applied of the keys of the first violations of order.

@@ -54,6 +54,8 @@ export type Hook = 'kill-before-mark' | 'stop-before-mark' | 'kill-before-ack' |
 
 export type Asked =
   | { readonly do: 'arm'; readonly hook: Hook; readonly partitions?: readonly number[] | undefined }
+  /** It tells what it holds. */
+  | { readonly do: 'tell' }
   /** The producer ends what it has begun. */
   | { readonly do: 'end' }
 
@@ -71,6 +73,8 @@ export type Reported =
     }
   | { readonly is: 'deadlock'; readonly where: 'transaction' | 'elsewhere'; readonly words: string }
   | { readonly is: 'trouble'; readonly words: string }
+  /** What it holds. */
+  | { readonly is: 'state'; readonly words: string }
 
 /** Of relays and of messages in hand, milliseconds: short, so that a run sees many of them end. */
 export const LEASE_MS = 3_000

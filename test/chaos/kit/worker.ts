@@ -1,7 +1,7 @@
 // One of the processes of a chaos run: a producer, a relay or a consumer, which the run starts, kills, stops and starts again.
 import { createServer } from 'node:http'
 import { httpPushTransport } from 'fairlead/http-push'
-import { createConsumer, createOutbox, createRelay, topic } from 'fairlead/messaging'
+import { type Consumer, createConsumer, createOutbox, createRelay, topic } from 'fairlead/messaging'
 import { z } from 'zod'
 import type { SqlDriver, Store } from '../../../src/core/contracts/store.ts'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
@@ -10,6 +10,7 @@ import { brokenStore, brokenTransport } from '../broken/index.ts'
 import { openBroker } from './broker.ts'
 import { Hooks, hookedStore, hookedTransport, report } from './hooks.ts'
 import { openDatabase } from './open.ts'
+import { portrait } from './portrait.ts'
 import { type Ledger, ledger } from './sql.ts'
 import { type Asked, LEASE_MS, type Told } from './words.ts'
 
@@ -23,6 +24,7 @@ const hooks = new Hooks()
 let ending = false
 process.on('message', (asked: Asked) => {
   if (asked.do === 'end') ending = true
+  else if (asked.do === 'tell') void tell()
   else hooks.hear(asked)
 })
 // Nobody is left who would end it.
@@ -130,6 +132,16 @@ async function relay({ store }: Place<object>, transport: MessageTransport): Pro
   await again(() => relaying.start())
 }
 
+const consumers: Consumer[] = []
+
+async function tell(): Promise<void> {
+  const lines = consumers.map((consumer) => {
+    const { state, inFlight, held, lastError } = consumer.health()
+    return `${state}, ${inFlight} in flight, ${held} held${lastError === undefined ? '' : `, last error ${lastError.message}`}`
+  })
+  report({ is: 'state', words: [...lines, ...(await portrait(bare))].join('\n    ') })
+}
+
 async function consume({ store, book }: Place<object>, transport: MessageTransport): Promise<void> {
   const outbox = createOutbox(store, { source: '/chaos/warehouse' })
   const common = { ...consuming, transport, inbox: store, prepare: false as const }
@@ -157,6 +169,7 @@ async function consume({ store, book }: Place<object>, transport: MessageTranspo
         book.applied(tx, 'mail', `shipments/${key}`, id, who(redeliveries)),
     },
   })
+  consumers.push(warehouse, mail)
   await again(() => warehouse.start())
   await again(() => mail.start())
 }
@@ -182,7 +195,8 @@ const opened = openDatabase(told, (error) => {
   if (/deadlock/i.test(messagesOf(error))) report({ is: 'deadlock', where: 'elsewhere', words: messagesOf(error) })
 })
 const place = shape(opened)
-const transport = wire(told.broker === undefined ? (pushing() ?? opened.transport()) : openBroker(told.broker))
+const bare = told.broker === undefined ? (pushing() ?? opened.transport()) : openBroker(told.broker)
+const transport = wire(bare)
 if (told.role === 'producer') produce(place)
 else if (told.role === 'relay') await relay(place, transport)
 else await consume(place, transport)

@@ -1,19 +1,12 @@
 // A member of a group by way of kafkajs. Its rebalances are eager: every member gives up all and joins again. What is held stays where it is all the same,
 // because members say in their subscription what they are at work on, and the assignor of ./../assignment.ts leaves it with them; whoever then has more than
 // its share drains the surplus and asks for another rebalance.
+
+import { boundedBy } from '../../../core/bounded.ts'
 import { type Clock, nextTurn } from '../../../core/clock.ts'
 import { endsWithin } from '../../../core/patience.ts'
 import { createError, type FairleadError } from '../../../errors/index.ts'
-import {
-  ASSIGNOR,
-  assign,
-  type ByTopic,
-  COMMON_ASSIGNORS,
-  decodeSubscription,
-  encodeAssignment,
-  encodeSubscription,
-  fairShare,
-} from '../assignment.ts'
+import { ASSIGNOR, type ByTopic, type Claim, COMMON_ASSIGNORS, fairShare } from '../assignment.ts'
 import { classifyKafka } from '../classify-kafka.ts'
 import type {
   KafkaMember,
@@ -23,14 +16,10 @@ import type {
   PartitionOffset,
   TopicPartition,
 } from '../driver.ts'
-import type {
-  KafkaJsAssigner,
-  KafkaJsClient,
-  KafkaJsCluster,
-  KafkaJsConsumer,
-  KafkaJsMessage,
-  KafkaJsRetry,
-} from './kafkajs-types.ts'
+import { assignerOf } from './kafkajs-assigner.ts'
+import { Pulse } from './kafkajs-pulse.ts'
+import { grouped, keyOf, lost, recordOf } from './kafkajs-records.ts'
+import type { KafkaJsClient, KafkaJsConsumer, KafkaJsMessage, KafkaJsRetry } from './kafkajs-types.ts'
 
 /** What all memberships of a driver have alike. */
 export interface MemberSettings {
@@ -52,8 +41,12 @@ interface Crashed {
 }
 
 const CLOSE_WITHIN_MS = 2_500
+// Over what a rebalance may take.
 const JOIN_WITHIN_MS = 30_000
-const LOST = 'the partitions were given to another member'
+// Over what a rebalance and a session may take: that long kafkajs may have nothing to say.
+const SILENT_MS = 10_000
+const DESCRIBED_WITHIN_MS = 10_000
+const MOST_CUTS = 5
 
 /** One member. */
 export class KafkaJsMember implements KafkaMember {
@@ -65,8 +58,12 @@ export class KafkaJsMember implements KafkaMember {
   // What is assigned, and the offset that comes next of each; undefined until it was given a place.
   private places = new Map<string, { readonly at: TopicPartition; next: number | undefined }>()
   private memberId: string | undefined
+  // Attempts to join since the last assignment.
   private joins = 0
+  // Assignments and crashes: what was begun before one of them is no longer so.
+  private rounds = 0
   private committed = 0
+  private cuts = 0
   // Those that are given up with the next rebalance.
   private readonly giving = new Set<string>()
   private wantsRebalance = false
@@ -74,6 +71,9 @@ export class KafkaJsMember implements KafkaMember {
   private state: 'starting' | 'open' | 'closed' = 'starting'
   private first: { readonly resolve: () => void; readonly reject: (error: FairleadError) => void } | undefined
   private closing: Promise<void> | undefined
+  private joinOver: (() => void) | undefined
+  private readonly limitMs: number
+  private readonly pulse: Pulse
 
   constructor(
     kafka: KafkaJsClient,
@@ -88,12 +88,19 @@ export class KafkaJsMember implements KafkaMember {
     this.events = events
     this.settings = settings
     this.countPartitions = countPartitions
+    const { clock, sessionTimeoutMs, rebalanceTimeoutMs } = settings
+    this.limitMs = sessionTimeoutMs + rebalanceTimeoutMs + SILENT_MS
+    this.pulse = new Pulse(clock, this.limitMs, () =>
+      this.end(
+        createError({ code: 'TIMED_OUT', message: `kafkajs did nothing for ${this.limitMs} ms`, transport: 'kafka' }),
+      ),
+    )
     this.consumer = kafka.consumer({
       groupId: group,
       partitionAssigners: [ASSIGNOR, ...COMMON_ASSIGNORS].map(
         (name) =>
           ({ cluster }) =>
-            this.assigner(name, cluster),
+            assignerOf(name, cluster, () => this.claim(name)),
       ),
       maxWaitTimeInMs: settings.maxWaitMs,
       sessionTimeout: settings.sessionTimeoutMs,
@@ -115,27 +122,15 @@ export class KafkaJsMember implements KafkaMember {
     consumer.on(GROUP_JOIN, ({ payload }: { readonly payload: Joined }) => this.joined(payload))
     consumer.on(CRASH, ({ payload }: { readonly payload: Crashed }) => this.crashed(payload))
     consumer.on(COMMIT_OFFSETS, () => this.committed++)
-    // kafkajs has no call for it, but joins again when this error comes out of its fetch loop.
-    consumer.on(FETCH_START, () => {
-      if (!this.wantsRebalance) return
-      this.wantsRebalance = false
-      throw Object.assign(new Error('partitions are given up'), { type: 'REBALANCE_IN_PROGRESS', retriable: false })
-    })
+    consumer.on(FETCH_START, () => this.fetching())
+    const withinMs = settings.rebalanceTimeoutMs + JOIN_WITHIN_MS
     try {
-      await consumer.connect()
-      await consumer.subscribe({ topics: [...this.topics], fromBeginning: true })
-      await consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: true,
-        eachBatch: async ({ batch, isStale }) => {
-          if (!isStale()) this.records(batch, batch.messages)
-        },
-      })
-      if (!(await endsWithin(assigned, JOIN_WITHIN_MS, settings.clock)))
+      this.run().catch((error: unknown) => this.first?.reject(classifyKafka(error)))
+      if (!(await endsWithin(assigned, withinMs, settings.clock)))
         throw createError({
           code: 'TIMED_OUT',
           effect: 'none',
-          message: `no partitions were assigned within ${JOIN_WITHIN_MS} ms`,
+          message: `no partitions were assigned within ${withinMs} ms`,
         })
     } catch (error) {
       await this.close()
@@ -163,17 +158,21 @@ export class KafkaJsMember implements KafkaMember {
     for (const each of offsets) if (!this.places.has(keyOf(each)) && this.memberId !== undefined) throw lost()
     if (this.state === 'closed') throw lost()
     const before = this.committed
+    const work = this.consumer.commitOffsets(
+      offsets.map(({ topic, partition, offset, note }) => ({
+        topic,
+        partition,
+        offset: String(offset),
+        metadata: note,
+      })),
+    )
     try {
-      await this.consumer.commitOffsets(
-        offsets.map(({ topic, partition, offset, note }) => ({
-          topic,
-          partition,
-          offset: String(offset),
-          metadata: note,
-        })),
-      )
-    } catch (error) {
-      throw classifyKafka(error)
+      await boundedBy(this.settings.clock, this.limitMs, work, 'TIMED_OUT', 'no answer to a commit', 'kafka')
+    } catch (thrown) {
+      const error = classifyKafka(thrown)
+      // It may yet come, and overtake others: a member that has left commits nothing.
+      if (error === thrown && error.code === 'TIMED_OUT') this.end(error)
+      throw error
     }
     // A consumer that was stopped meanwhile resolves without having committed.
     if (this.committed === before) throw lost()
@@ -181,9 +180,10 @@ export class KafkaJsMember implements KafkaMember {
 
   close(): Promise<void> {
     this.state = 'closed'
+    this.pulse.end()
     this.closing ??= (async () => {
       try {
-        await endsWithin(this.consumer.disconnect(), CLOSE_WITHIN_MS, this.settings.clock)
+        await endsWithin(this.leave(), CLOSE_WITHIN_MS, this.settings.clock)
       } catch {
         // It is over either way: the broker takes it out of the group after the session timeout.
       }
@@ -191,10 +191,49 @@ export class KafkaJsMember implements KafkaMember {
     return this.closing
   }
 
+  private async run(): Promise<void> {
+    const { consumer } = this
+    await consumer.connect()
+    await consumer.subscribe({ topics: [...this.topics], fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: true,
+      eachBatch: async ({ batch, isStale }) => {
+        if (!isStale()) this.records(batch, batch.messages)
+      },
+    })
+  }
+
+  // While it joins kafkajs cannot be stopped: it would go on as a member that nobody knows of.
+  private async leave(): Promise<void> {
+    if (this.joins > 0)
+      await new Promise<void>((resolve) => {
+        this.joinOver = resolve
+      })
+    await this.consumer.disconnect()
+  }
+
+  // An attempt to join that failed leaves kafkajs with what it had, and it goes on as if nothing had been; but what is held back for an assignment waits for one.
+  private fetching(): void {
+    this.pulse.beat()
+    if (!this.wantsRebalance && this.joins === 0) return
+    this.wantsRebalance = false
+    // kafkajs has no call for it, but joins again when this error comes out of its fetch loop.
+    throw Object.assign(new Error('the assignment is made anew'), { type: 'REBALANCE_IN_PROGRESS', retriable: false })
+  }
+
   private joined({ memberId, memberAssignment }: Joined): void {
+    this.pulse.beat()
     // Between two attempts to join another generation may have been, in which somebody else had our partitions.
     const continuous = memberId === this.memberId && this.joins === 1
     this.joins = 0
+    this.rounds++
+    this.wantsRebalance = false
+    if (this.state === 'closed') {
+      // A restart that kafkajs had begun before it was closed; its fetch loop, which can be stopped, is yet to begin.
+      nextTurn(() => this.stopAgain(), undefined)
+      return
+    }
     this.memberId = memberId
     const before = this.places
     this.places = new Map()
@@ -205,26 +244,25 @@ export class KafkaJsMember implements KafkaMember {
         const at = { topic, partition }
         const key = keyOf(at)
         const old = continuous && !this.giving.has(key) ? before.get(key) : undefined
+        const next = old?.next
         assigned.push(at)
         this.places.set(key, old ?? { at, next: undefined })
-        if (old?.next === undefined) this.consumer.pause([{ topic, partitions: [partition] }])
+        if (next === undefined) this.pause([at])
         else {
           kept.push(at)
           // After each rebalance kafkajs would begin at the committed offset.
-          this.consumer.seek({ topic, partition, offset: String(old.next) })
+          this.steer(() => this.consumer.seek({ topic, partition, offset: String(next) }))
         }
       }
     this.giving.clear()
-    if (this.state === 'closed') {
-      // A restart that kafkajs had begun before it was closed.
-      void this.consumer.disconnect().catch(() => {})
-      return
-    }
     const stays = new Set(kept.map(keyOf))
     const gone = [...before.values()].map(({ at }) => at).filter((at) => !stays.has(keyOf(at)))
     if (gone.length > 0) this.events.onLost(gone)
     this.events.onAssigned(assigned, kept)
-    if (this.state === 'starting') this.state = 'open'
+    if (this.state === 'starting') {
+      this.state = 'open'
+      this.pulse.start()
+    }
     this.first?.resolve()
     if (kept.length > 0) void this.balance()
   }
@@ -241,26 +279,48 @@ export class KafkaJsMember implements KafkaMember {
 
   // A restart of the consumer comes with a new member.
   private crashed({ error, restart }: Crashed): void {
+    this.pulse.beat()
     const classified = classifyKafka(error)
-    const gone = [...this.places.values()].map(({ at }) => at)
-    this.places = new Map()
-    this.memberId = undefined
+    const gone = this.dropped()
     if (this.state === 'starting') {
-      // A coordinator that is loading, a leader that is being chosen: kafkajs begins again by itself.
-      if (restart && classified.code === 'UNAVAILABLE') return
+      // A coordinator that is loading, a leader that is being chosen, a connection that ended (not for ever): kafkajs begins again by itself.
+      const { code } = classified
+      if (restart && (code === 'UNAVAILABLE' || (code === 'CONNECTION_LOST' && this.cuts++ < MOST_CUTS))) return
       this.first?.reject(classified)
       return
     }
     if (this.state === 'closed') {
       // It sets a timer to begin again after this event, whether it was closed meanwhile or not; closing once more clears that.
-      nextTurn(() => void this.consumer.disconnect().catch(() => {}), undefined)
+      nextTurn(() => this.stopAgain(), undefined)
       return
     }
     if (gone.length > 0) this.events.onLost(gone)
-    if (!restart) {
-      this.events.onEnded(classified)
-      void this.close()
-    }
+    if (!restart) this.end(classified)
+  }
+
+  // It does not come back by itself.
+  private end(error: FairleadError): void {
+    if (this.state !== 'open') return
+    const gone = this.dropped()
+    void this.close()
+    if (gone.length > 0) this.events.onLost(gone)
+    this.events.onEnded(error)
+  }
+
+  private dropped(): readonly TopicPartition[] {
+    const gone = [...this.places.values()].map(({ at }) => at)
+    this.places = new Map()
+    this.memberId = undefined
+    this.joins = 0
+    this.rounds++
+    this.giving.clear()
+    this.wantsRebalance = false
+    return gone
+  }
+
+  private stopAgain(): void {
+    this.joinOver?.()
+    void this.consumer.disconnect().catch(() => {})
   }
 
   private records(from: TopicPartition, messages: readonly KafkaJsMessage[]): void {
@@ -281,81 +341,42 @@ export class KafkaJsMember implements KafkaMember {
     const { countPartitions } = this
     if (this.balancing || countPartitions === undefined) return
     this.balancing = true
+    const round = this.rounds
+    // After another assignment they are handed out again, and the surplus may be another one; and who joins now has said already what it wants to keep.
+    const holds = (): boolean => round === this.rounds && this.joins === 0 && this.state === 'open'
     try {
-      const [{ members }, total] = await Promise.all([this.consumer.describeGroup(), countPartitions()])
+      const asked = Promise.all([this.consumer.describeGroup(), countPartitions()])
+      const { clock } = this.settings
+      const [{ members }, total] = await boundedBy(clock, DESCRIBED_WITHIN_MS, asked, 'TIMED_OUT', 'no answer')
       const surplus = this.places.size - fairShare(total, members.length)
-      if (surplus <= 0 || this.state !== 'open') return
+      if (surplus <= 0 || !holds()) return
       const giving = [...this.places.values()].slice(-surplus).map(({ at }) => at)
       await this.events.onRevoking(giving)
-      for (const at of giving) if (this.places.has(keyOf(at))) this.giving.add(keyOf(at))
-      this.wantsRebalance = this.giving.size > 0
+      if (!holds()) return
+      for (const at of giving) this.giving.add(keyOf(at))
+      this.wantsRebalance = true
     } catch {
       // The next rebalance is another chance.
     } finally {
       this.balancing = false
+      if (round !== this.rounds && this.places.size > 0 && this.state === 'open') void this.balance()
     }
   }
 
-  private assigner(name: string, cluster: KafkaJsCluster): KafkaJsAssigner {
-    return {
-      name,
-      version: 0,
-      protocol: ({ topics }) => {
-        // All are asked at each attempt to join.
-        if (name === ASSIGNOR) this.joins++
-        const busy = new Set(this.events.onRebalancing().map(keyOf))
-        const claim = { held: {} as Record<string, number[]>, owned: {} as Record<string, number[]> }
-        for (const [key, { at }] of this.places) {
-          if (this.giving.has(key)) continue
-          const kind = busy.has(key) ? claim.held : claim.owned
-          ;(kind[at.topic] ??= []).push(at.partition)
-        }
-        return { name, metadata: encodeSubscription(topics, claim) }
-      },
-      assign: async ({ members, topics }) => {
-        const all = Object.fromEntries(
-          topics.map((topic) => [
-            topic,
-            cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId),
-          ]),
-        )
-        const claimants = members.map(({ memberId, memberMetadata }) => ({
-          id: memberId,
-          ...decodeSubscription(memberMetadata),
-        }))
-        return [...assign(all, claimants)].map(([memberId, assignment]) => ({
-          memberId,
-          memberAssignment: encodeAssignment(assignment),
-        }))
-      },
+  // What is asked for with each attempt to join.
+  private claim(name: string): Claim {
+    // What was begun before it was closed must not make a member of it again.
+    if (this.state === 'closed') throw Object.assign(new Error('the member is closed'), { retriable: false })
+    // All are asked at each attempt.
+    if (name === ASSIGNOR) this.joins++
+    this.pulse.beat()
+    const busy = new Set(this.events.onRebalancing().map(keyOf))
+    const claim = { held: {} as Record<string, number[]>, owned: {} as Record<string, number[]> }
+    for (const [key, { at }] of this.places) {
+      if (this.giving.has(key)) continue
+      const kind = busy.has(key) ? claim.held : claim.owned
+      ;(kind[at.topic] ??= []).push(at.partition)
     }
+    return claim
   }
-}
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic} ${partition}`
-}
-
-function grouped(partitions: readonly TopicPartition[]): { topic: string; partitions: number[] }[] {
-  const byTopic = new Map<string, number[]>()
-  for (const { topic, partition } of partitions) {
-    const all = byTopic.get(topic)
-    if (all === undefined) byTopic.set(topic, [partition])
-    else all.push(partition)
-  }
-  return [...byTopic].map(([topic, all]) => ({ topic, partitions: all }))
-}
-
-function recordOf(offset: number, { key, value, headers, timestamp }: KafkaJsMessage): KafkaRecord {
-  const texts: Record<string, string> = Object.create(null)
-  for (const name in headers) {
-    const given = headers[name]
-    const one = Array.isArray(given) ? given.at(-1) : given
-    if (one !== undefined && one !== null) texts[name] = typeof one === 'string' ? one : one.toString('utf8')
-  }
-  return { offset, key, value, headers: texts, timestamp: Number(timestamp) }
-}
-
-function lost(): FairleadError {
-  return createError({ code: 'LEASE_LOST', message: LOST, transport: 'kafka' })
 }

@@ -1,5 +1,6 @@
 // kafkajs 2 as a driver. What it does not do by itself is done here: it tells of a rebalance too late to drain, commits that were not made count as made,
 // and an idempotent producer that lost an answer takes the next batch for the last one.
+import { boundedBy } from '../../../core/bounded.ts'
 import { type Clock, sleep, systemClock } from '../../../core/clock.ts'
 import { durationOption, invalidOption, knownOptions } from '../../../core/options.ts'
 import { endsWithin } from '../../../core/patience.ts'
@@ -39,6 +40,9 @@ const OPTIONS = ['maxWaitMs', 'sessionTimeoutMs', 'heartbeatMs', 'rebalanceTimeo
 const CLOSE_WITHIN_MS = 2_500
 const AGAIN_MS = 100
 const AGAIN_WITHIN_MS = 8_000
+const MOST_CUTS = 5
+// Longer than a client that tries a few times by itself; they stand in line, and one that never ends would hold up all.
+const ANSWER_WITHIN_MS = 30_000
 // Few and quick: whoever sends decides about the rest, and until the client gives up nobody knows what became of the records.
 const RETRY = { initialRetryTime: 50, maxRetryTime: 500, retries: 3 } as const
 const MEMBER_RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 } as const
@@ -282,16 +286,18 @@ class KafkaJsDriver implements KafkaDriver {
     }
   }
 
-  // A coordinator that is loading, a leader that is being chosen: kafkajs gives up at once on most of them.
+  // A coordinator that is loading, a leader that is being chosen, a connection that ended: kafkajs gives up at once on most of them.
   private async asked<T>(work: (admin: KafkaJsAdmin) => Promise<T>): Promise<T> {
     const { clock } = this.settings
+    let cuts = 0
     for (const until = clock.now() + AGAIN_WITHIN_MS; ; await sleep(clock, AGAIN_MS)) {
       try {
         return await this.askedOnce(work)
       } catch (error) {
         const { code } = error as FairleadError
-        if (code !== 'UNAVAILABLE' || kafkaErrorOf(error as FairleadError) === undefined || clock.now() > until)
-          throw error
+        const busy = code === 'UNAVAILABLE' && kafkaErrorOf(error as FairleadError) !== undefined
+        const again = busy || (code === 'CONNECTION_LOST' && cuts++ < MOST_CUTS)
+        if (!again || clock.now() > until) throw error
       }
     }
   }
@@ -308,9 +314,11 @@ class KafkaJsDriver implements KafkaDriver {
     const mine = this.admin
     let connected = false
     try {
-      const admin = await mine
-      connected = true
-      return await work(admin)
+      const answer = mine.then((admin) => {
+        connected = true
+        return work(admin)
+      })
+      return await boundedBy(this.settings.clock, ANSWER_WITHIN_MS, answer, 'TIMED_OUT', 'no answer', 'kafka')
     } catch (thrown) {
       // Its own metadata were not what it thought: as with a leader that is being chosen.
       const unready = thrown instanceof TypeError

@@ -4,7 +4,7 @@ import { countOption, durationOption, invalidOption, knownOptions } from '../../
 import { createError, type FairleadError } from '../../../errors/index.ts'
 import { brokerError, kafkaErrorOf } from '../classify-kafka.ts'
 import type { Committed, KafkaDriver, MemberEvents, NewTopic } from '../driver.ts'
-import { failureOfCode } from './platformatic/failures.ts'
+import { failureOfCode, isCut, MOST_CUTS } from './platformatic/failures.ts'
 import { type FetchOptions, fetcherOn } from './platformatic/fetcher.ts'
 import { type Link, linkTo } from './platformatic/link.ts'
 import { PlatformaticMember } from './platformatic/member.ts'
@@ -98,8 +98,10 @@ class PlatformaticDriver implements KafkaDriver {
     for (const { topic, partitions, replicationFactor, config } of topics)
       try {
         const configs = Object.entries(config).map(([name, value]) => ({ name, value }))
-        await this.own.call((admin) =>
-          admin.createTopics({ topics: [topic], partitions, replicas: replicationFactor, configs }),
+        await this.steady(() =>
+          this.own.call((admin) =>
+            admin.createTopics({ topics: [topic], partitions, replicas: replicationFactor, configs }),
+          ),
         )
       } catch (error) {
         if (kafkaErrorOf(error as FairleadError) !== 'TOPIC_ALREADY_EXISTS') throw error
@@ -267,15 +269,18 @@ class PlatformaticDriver implements KafkaDriver {
     })
   }
 
-  /** Again, for a while, where the cluster is only busy with itself: a new leader or coordinator. */
+  /** Again, for a while, where the cluster is only busy with itself (a new leader or coordinator), and a few times where a connection ended. */
   private async steady<T>(work: () => Promise<T>): Promise<T> {
     const { clock, answerWithinMs } = this.settings
+    let cuts = 0
     for (const began = clock.now(); ; ) {
       try {
         return await work()
       } catch (thrown) {
         const error = thrown as FairleadError
-        if (kafkaErrorOf(error) === undefined || !error.transient || clock.now() - began > answerWithinMs) throw error
+        const busy = kafkaErrorOf(error) !== undefined && error.transient
+        const again = busy || (isCut(error) && cuts++ < MOST_CUTS)
+        if (!again || clock.now() - began > answerWithinMs) throw error
         this.own.forget()
         await pause(clock)
       }

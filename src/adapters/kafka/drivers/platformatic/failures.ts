@@ -55,6 +55,12 @@ const ELSEWHERE: ReadonlySet<string | undefined> = new Set([
 /** Whether another broker may be the coordinator now, or soon be one. */
 export const isElsewhere = (error: FairleadError): boolean => ELSEWHERE.has(kafkaErrorOf(error))
 
+/** Whether a connection ended. A broker that is starting takes connections before it can use them. */
+export const isCut = (error: FairleadError): boolean => error.code === 'CONNECTION_LOST'
+
+/** How often that is borne where nothing but a question is lost. */
+export const MOST_CUTS = 5
+
 /** The id that a new member is to come back with. */
 export function requiredId(error: FairleadError): string | undefined {
   if (kafkaErrorOf(error) !== 'MEMBER_ID_REQUIRED') return undefined

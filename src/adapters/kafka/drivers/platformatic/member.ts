@@ -15,7 +15,7 @@ import {
 } from '../../assignment.ts'
 import { kafkaErrorOf } from '../../classify-kafka.ts'
 import type { KafkaMember, MemberEvents, PartitionCommit, PartitionOffset, TopicPartition } from '../../driver.ts'
-import { failureOfCode, isElsewhere, isForgotten, lost, requiredId } from './failures.ts'
+import { failureOfCode, isCut, isElsewhere, isForgotten, lost, MOST_CUTS, requiredId } from './failures.ts'
 import { type Fetcher, laneOf } from './fetcher.ts'
 import { decodeAssignment, offsetsByTopic } from './group-bytes.ts'
 import type { Link } from './link.ts'
@@ -82,12 +82,14 @@ export class PlatformaticMember implements KafkaMember {
   /** Joins. Resolves with the first assignment. What is only passing is tried again for as long as a rebalance may take. */
   async start(): Promise<void> {
     const { clock, options } = this.parts
+    let cuts = 0
     for (const began = clock.now(); this.generation < 0; ) {
       try {
         await this.round()
       } catch (thrown) {
         const error = thrown as FairleadError
-        const passing = isElsewhere(error) || error.code === 'LEASE_LOST' || requiredId(error) !== undefined
+        const elsewhere = isElsewhere(error) || (isCut(error) && cuts++ < MOST_CUTS)
+        const passing = elsewhere || error.code === 'LEASE_LOST' || requiredId(error) !== undefined
         if (!passing || clock.now() - began > options.rebalanceTimeoutMs) {
           await this.end()
           throw error
@@ -96,7 +98,7 @@ export class PlatformaticMember implements KafkaMember {
         if (id !== undefined) this.memberId = id
         else {
           if (isForgotten(error)) this.memberId = ''
-          if (isElsewhere(error)) this.coordinator = undefined
+          if (elsewhere) this.coordinator = undefined
           if (error.code !== 'LEASE_LOST') await this.wait(options.retryMs, false)
         }
       }
