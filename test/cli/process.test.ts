@@ -1,48 +1,20 @@
 // The commands about processes, called as functions, over a real file of SQLite: what they note, a runner does.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { memoryBroker, memoryTransport } from '../../src/adapters/memory/index.ts'
-import { openSqlite, type SqliteFile, sqliteStore } from '../../src/adapters/sqlite/index.ts'
 import { run } from '../../src/cli/run.ts'
-import { systemClock } from '../../src/core/clock.ts'
-import { channelsOf, othersOf, type ProcessLab, placeOrder, type Seen, serviceOf } from '../messaging/process/order.ts'
+import { fileLab } from '../adapters/sqlite/file-lab.ts'
+import { type Lab, labOf } from '../messaging/lab.ts'
+import { memoryQueues } from '../messaging/memory-lab.ts'
+import { channelsOf, othersOf, placeOrder, type Seen, serviceOf } from '../messaging/process/order.ts'
 
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
-let folder: string
-let file: SqliteFile
 let url: string
-let lab: ProcessLab
+let lab: Lab
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'fairlead-cli-process-'))
-  url = `sqlite:${join(folder, 'own.db')}`
-  file = await openSqlite(join(folder, 'own.db'))
-  await sqliteStore(file).migrate()
-  const broker = memoryBroker()
-  lab = {
-    clock: systemClock,
-    store: () => sqliteStore(file),
-    transport: () => memoryTransport({ broker }),
-    note: async () => {},
-    lines: async () => [],
-    async until(what) {
-      const end = Date.now() + 20_000
-      while (!(await what())) {
-        if (Date.now() > end) throw new Error('it did not come to that')
-        await wait(10)
-      }
-    },
-    pass: wait,
-    close: () => file.close(),
-  }
+  const rows = await fileLab()
+  url = `sqlite:${rows.path}`
+  lab = await labOf(rows, memoryQueues())
 })
-afterAll(async () => {
-  await lab.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+afterAll(() => lab.close())
 
 /** What the command wrote, and its exit code. */
 async function cli(...words: readonly string[]): Promise<{ code: number; out: string; err: string }> {

@@ -1,8 +1,10 @@
 // Options of a runner, checked once, with the defaults filled in.
 import type { MessageTransport } from '../../core/contracts/transport.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
-import { SEAMS, type World, world } from '../../policies/seams.ts'
+import { type World, world } from '../../policies/seams.ts'
+import { requireCapabilities } from '../capabilities.ts'
 import { isChannelName } from '../channel.ts'
+import { handedOn, INNER_CONSUMER } from '../inner-consumer.ts'
 import type { Outbox } from '../outbox/types.ts'
 import { definitionOf, type ProcessDefinition } from './definition.ts'
 import type { ProcessPlace, ProcessRunnerOptions } from './runner-types.ts'
@@ -18,42 +20,17 @@ export interface RunnerSettings {
   readonly queue: string
   readonly scanEveryMs: number | false
   readonly world: World
-  readonly purgeEveryMs: number | false | undefined
   /** What is handed on to its consumers. */
   readonly consumer: Readonly<Record<string, unknown>>
 }
 
-const CONSUMER = [
-  'concurrency',
-  'prefetch',
-  'prepare',
-  'handlerTimeoutMs',
-  'retries',
-  'onFailure',
-  'maxDeliveries',
-  'deadLetter',
-  'throttle',
-  'unknownType',
-  'unhandledType',
-  'redriveWithinMs',
-  ...SEAMS,
-] as const
-const OPTIONS = [
-  'process',
-  'store',
-  'outbox',
-  'transport',
-  'group',
-  'queue',
-  'scanEveryMs',
-  'purgeEveryMs',
-  ...CONSUMER,
-]
+const CONSUMER = [...INNER_CONSUMER, 'unknownType', 'unhandledType'] as const
+const OPTIONS = ['process', 'store', 'outbox', 'transport', 'group', 'queue', 'scanEveryMs', ...CONSUMER]
 
-/** @throws FairleadError `INVALID_OPTIONS` */
+/** @throws FairleadError `INVALID_OPTIONS`, `CAPABILITY_MISSING` */
 export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSettings {
   knownOptions('createProcessRunner', options ?? {}, OPTIONS)
-  const { process, store, outbox, transport, scanEveryMs, purgeEveryMs } = options ?? ({} as typeof options)
+  const { process, store, outbox, transport, scanEveryMs } = options ?? ({} as typeof options)
   const definition = definitionOf(process)
   if (definition === undefined) throw invalidOption('process', process, 'give what defineProcess made')
   if (!definition.bindings.some(({ state }) => state !== undefined))
@@ -63,9 +40,13 @@ export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSe
   if (typeof outbox?.publish !== 'function') throw invalidOption('outbox', outbox, 'give createOutbox(store)')
   if (typeof transport?.receive !== 'function' || transport.capabilities === undefined)
     throw invalidOption('transport', transport, 'give a MessageTransport: memoryTransport() for example')
+  const definitions = [definition, ...definition.earlier] as const
+  // Its own queue, and what it listens to.
+  const modes = new Set(definitions.flatMap(({ bindings }) => bindings.map(({ channel }) => channel.kind)))
+  requireCapabilities(transport, { modes: [...modes.add('queue')] })
   const own = `process.${definition.name}`
   return {
-    definitions: [definition, ...definition.earlier],
+    definitions,
     store,
     outbox,
     transport,
@@ -73,10 +54,7 @@ export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSe
     queue: nameOf('queue', options.queue, own),
     scanEveryMs: scanEveryMs === false ? false : durationOption('scanEveryMs', scanEveryMs, 5_000, 10),
     world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
-    purgeEveryMs,
-    consumer: Object.fromEntries(
-      CONSUMER.flatMap((option) => (options[option] === undefined ? [] : [[option, options[option]]])),
-    ),
+    consumer: handedOn(options, CONSUMER),
   }
 }
 

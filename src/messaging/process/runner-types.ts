@@ -3,9 +3,9 @@ import type { StateStore } from '../../core/contracts/store.ts'
 import type { MessageTransport } from '../../core/contracts/transport.ts'
 import type { Describable } from '../../core/describe.ts'
 import type { Closable } from '../../core/lifecycle.ts'
-import type { Seams } from '../../policies/seams.ts'
 import type { ConsumerCommonOptions, ConsumerHealth } from '../consumer/types.ts'
-import type { InboxOptions, InboxPlace } from '../inbox/types.ts'
+import type { InboxPlace } from '../inbox/types.ts'
+import type { InnerConsumerOptions } from '../inner-consumer.ts'
 import type { Outbox } from '../outbox/types.ts'
 import type { MessageTypes } from '../types.ts'
 import type { ProcessRow, ProcessStatus } from './row.ts'
@@ -18,27 +18,13 @@ export interface ProcessPlace<Tx> extends InboxPlace<Tx> {
 
 /** Options of a runner. Those of consumers hold for each of its consumers. */
 export interface ProcessRunnerOptions<Tx>
-  extends Seams,
-    Pick<
-      ConsumerCommonOptions<MessageTypes>,
-      | 'concurrency'
-      | 'prefetch'
-      | 'prepare'
-      | 'handlerTimeoutMs'
-      | 'retries'
-      | 'onFailure'
-      | 'maxDeliveries'
-      | 'deadLetter'
-      | 'throttle'
-      | 'unknownType'
-      | 'unhandledType'
-    >,
-    Pick<InboxOptions<Tx>, 'redriveWithinMs' | 'purgeEveryMs'> {
+  extends InnerConsumerOptions<Tx>,
+    Pick<ConsumerCommonOptions<MessageTypes>, 'unknownType' | 'unhandledType'> {
   readonly process: Process<any, NoInfer<Tx>>
   readonly store: ProcessPlace<Tx>
   /** Of the same store. Its relay carries what the process sends. */
   readonly outbox: Outbox<Tx>
-  /** Where messages come in. It is not closed with the runner. */
+  /** Where messages come in. It has to have queues, and topics if the process listens to one. It is not closed with the runner. */
   readonly transport: MessageTransport
   /** Under which it listens to topics. Default `process.` and the name of the process. */
   readonly group?: string | undefined

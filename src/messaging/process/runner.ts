@@ -1,7 +1,7 @@
 // Runs a process: a consumer with an inbox for each channel that it listens to, one for its own queue, and a scan for what comes at a time.
 import { DESCRIBE, type Description } from '../../core/describe.ts'
 import { type Closable, closable } from '../../core/lifecycle.ts'
-import type { Message } from '../../core/message.ts'
+import type { ChannelAddress, Message } from '../../core/message.ts'
 import { AfterCommit } from '../after-commit.ts'
 import { createConsumer } from '../consumer/create-consumer.ts'
 import type { Consumer, ConsumerHealth, TransactionContext } from '../consumer/types.ts'
@@ -87,13 +87,24 @@ class Runner implements ProcessRunner {
   }
 
   async start(): Promise<void> {
+    await this.#prepare()
     // What it has sent may be answered before the last subscription stands: its own queue is there first.
-    for (const consumer of this.#consumers.values()) await consumer.start()
+    const [own, ...others] = this.#consumers.values()
+    await own?.start()
+    await Promise.all(others.map((consumer) => consumer.start()))
     this.#scan?.start()
   }
 
+  // A command to a queue that is not there yet would be a dead letter: its consumer may be deployed later than this.
+  async #prepare(): Promise<void> {
+    const { definitions, transport, consumer } = this.#settings
+    const prepare = (consumer['prepare'] ?? 'create') as 'create' | 'check' | false
+    if (prepare === false || transport.capabilities.unroutable !== 'detected') return
+    await transport.prepare(sentTo(definitions), prepare)
+  }
+
   #consumersOf(handling: Handling): ReadonlyMap<string, Consumer> {
-    const { definitions, store, transport, group, purgeEveryMs, consumer } = this.#settings
+    const { definitions, store, transport, group, consumer } = this.#settings
     const common = { ...consumer, inbox: store, name: this.#kind }
     const own: Record<string, unknown> = {
       [WAKE]: (message: Message, context: TransactionContext<unknown>) => handling.wake(message, context),
@@ -106,7 +117,6 @@ class Runner implements ProcessRunner {
       addressOf(this.#own),
       createConsumer({
         ...common,
-        purgeEveryMs,
         // Whether an answer is too late is for the row to say.
         transport: withoutExpiry(transport),
         channel: this.#own,
@@ -154,7 +164,9 @@ class Runner implements ProcessRunner {
         ticks.push(WISH)
       }
       if (ticks.length === 0) return
-      if (!(await store.states.save(tx, this.#kind, id, found.version, row, saveOptions(row)))) return
+      // Somebody else was faster: another runner, or a message, which leaves it to be told.
+      if (!(await store.states.save(tx, this.#kind, id, found.version, row, saveOptions(row))))
+        return this.#scan?.at(now)
       await outbox.publish(
         tx,
         this.#own as never,
@@ -229,6 +241,16 @@ class Runner implements ProcessRunner {
 interface Listened {
   readonly channel: Channel
   readonly types: Map<string, Understood[]>
+}
+
+// Where commands, questions and undoings go.
+function sentTo(definitions: readonly ProcessDefinition[]): readonly ChannelAddress[] {
+  const all = new Map<string, ChannelAddress>()
+  for (const { steps } of definitions)
+    for (const step of steps.values())
+      for (const each of [step, step.undo, step.ask])
+        if (each !== undefined) all.set(addressOf(each.channel), { kind: each.channel.kind, name: each.channel.name })
+  return [...all.values()]
 }
 
 // One consumer for each channel, however many versions listen to it.

@@ -3,8 +3,10 @@ import type { MessageTransport } from '../../core/contracts/transport.ts'
 import { ageOption, durationOption, invalidOption, knownOptions } from '../../core/options.ts'
 import type { AnySchema } from '../../core/schema.ts'
 import type { FairleadError } from '../../errors/base.ts'
-import { SEAMS, type World, world } from '../../policies/seams.ts'
+import { type World, world } from '../../policies/seams.ts'
+import { requireCapabilities } from '../capabilities.ts'
 import { isChannel, isChannelName } from '../channel.ts'
+import { handedOn, INNER_CONSUMER } from '../inner-consumer.ts'
 import type { Outbox } from '../outbox/types.ts'
 import type { Channel, MessageTypes } from '../types.ts'
 import { NEVER_DUE } from './stored-row.ts'
@@ -37,20 +39,6 @@ export interface Settings {
   readonly consumer: object
 }
 
-const CONSUMER = [
-  'concurrency',
-  'prefetch',
-  'prepare',
-  'handlerTimeoutMs',
-  'retries',
-  'onFailure',
-  'maxDeliveries',
-  'deadLetter',
-  'throttle',
-  'redriveWithinMs',
-  'purgeEveryMs',
-  ...SEAMS,
-] as const
 const OPTIONS = [
   'name',
   'store',
@@ -62,13 +50,13 @@ const OPTIONS = [
   'handlers',
   'timeoutMs',
   'scanEveryMs',
-  ...CONSUMER,
+  ...INNER_CONSUMER,
 ]
 const NAME = /^[\x21-\x7e]{1,150}$/
 
 type Given = StoredRequesterOptions<MessageTypes, unknown, AnySchema>
 
-/** @throws FairleadError `INVALID_OPTIONS` */
+/** @throws FairleadError `INVALID_OPTIONS`, `CAPABILITY_MISSING` */
 export function settingsOf(options: Given): Settings {
   knownOptions('createStoredRequester', options ?? {}, OPTIONS)
   const { name, store, outbox, transport, channel, replies, state, scanEveryMs } = options ?? ({} as Given)
@@ -87,6 +75,8 @@ export function settingsOf(options: Given): Settings {
   if (state !== undefined && typeof state?.['~standard']?.validate !== 'function')
     throw invalidOption('state', state, 'give a schema (zod, valibot, arktype ...), or leave it out')
   const handlers = handlersOf(channel as unknown as Channel, options.handlers)
+  // The requests go by the relay, whatever it sends with.
+  requireCapabilities(transport, { modes: 'queue' })
   return {
     name,
     store,
@@ -100,9 +90,7 @@ export function settingsOf(options: Given): Settings {
     scanEveryMs: scanEveryMs === false ? false : durationOption('scanEveryMs', scanEveryMs, 5_000, 10),
     neverDue: NEVER_DUE,
     world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
-    consumer: Object.fromEntries(
-      CONSUMER.flatMap((option) => (options[option] === undefined ? [] : [[option, options[option]]])),
-    ),
+    consumer: handedOn(options, INNER_CONSUMER),
   }
 }
 

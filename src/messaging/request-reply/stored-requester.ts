@@ -187,7 +187,9 @@ class Requester implements StoredRequester<any, unknown, unknown> {
       const row = readRow(id, found.state)
       if (row.status !== 'open' || row.until > world.clock.wallNow()) return
       const next = written({ ...row, status: 'timing-out' })
-      if (!(await store.states.save(tx, this.#kind, id, found.version, next, { wakeAt: NEVER_DUE }))) return
+      // Somebody else was faster: another process, or a reply, which may not have been the last one.
+      if (!(await store.states.save(tx, this.#kind, id, found.version, next, { wakeAt: NEVER_DUE })))
+        return this.#scan?.at(world.clock.wallNow())
       await outbox.publish(
         tx,
         replies as never,

@@ -6,9 +6,9 @@ import type { Closable } from '../../core/lifecycle.ts'
 import type { Message } from '../../core/message.ts'
 import type { AnySchema, InputOf, OutputOf } from '../../core/schema.ts'
 import type { FairleadError } from '../../errors/base.ts'
-import type { Seams } from '../../policies/seams.ts'
-import type { ConsumerCommonOptions, ConsumerHealth } from '../consumer/types.ts'
-import type { InboxOptions, InboxPlace } from '../inbox/types.ts'
+import type { ConsumerHealth } from '../consumer/types.ts'
+import type { InboxPlace } from '../inbox/types.ts'
+import type { InnerConsumerOptions } from '../inner-consumer.ts'
 import type { Outbox } from '../outbox/types.ts'
 import type {
   Channel,
@@ -87,26 +87,13 @@ type FailureData<D> = { readonly [N in RequestFailure<D>]: RequestFailureOut<D, 
 
 /** Options of a stored requester. */
 export interface StoredRequesterOptions<Types extends MessageTypes, Tx, StateSchema extends AnySchema>
-  extends Seams,
-    Pick<
-      ConsumerCommonOptions<MessageTypes>,
-      | 'concurrency'
-      | 'prefetch'
-      | 'prepare'
-      | 'handlerTimeoutMs'
-      | 'retries'
-      | 'onFailure'
-      | 'maxDeliveries'
-      | 'deadLetter'
-      | 'throttle'
-    >,
-    Pick<InboxOptions<Tx>, 'redriveWithinMs' | 'purgeEveryMs'> {
+  extends InnerConsumerOptions<Tx> {
   /** Names it in the store, for good: under a new name the requests of before are nobody's. Every process of the requester has the same. */
   readonly name: string
   readonly store: StoredRequestPlace<Tx>
   /** Of the same store. Its relay carries the requests. */
   readonly outbox: Outbox<Tx>
-  /** Where replies come in. It is not closed with the requester. */
+  /** Where replies come in. It has to have queues. It is not closed with the requester. */
   readonly transport: MessageTransport
   readonly channel: Channel<Types>
   /** Name of the queue for replies. It belongs to this requester alone: to others what comes in there means nothing. */

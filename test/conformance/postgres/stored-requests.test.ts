@@ -1,41 +1,6 @@
-// Stored requests on PostgreSQL: the rows, the outbox, the inbox and the queues in one database, and several processes' views of it.
-import type { Pool } from 'pg'
-import { pgDriver, postgresStore, postgresTransport } from '../../../src/adapters/postgres/index.ts'
-import { systemClock } from '../../../src/core/clock.ts'
+// Stored requests on PostgreSQL: rows, outbox, inbox and queues in one schema, and several processes' views of it.
+import { labOf } from '../../messaging/lab.ts'
 import { storedCases } from '../../messaging/request-reply/stored-cases.ts'
-import { dropSchema, freshSchema, poolOf } from './ground.ts'
+import { oneSchemaLab } from './one-schema-lab.ts'
 
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
-storedCases('on PostgreSQL', async () => {
-  const schema = freshSchema('stored')
-  const pool: Pool = poolOf('postgres', { max: 20, options: '-c deadlock_timeout=20ms' })
-  const driver = pgDriver(pool)
-  await postgresStore(driver, { schema }).migrate()
-  await pool.query(`create table "${schema}".line (line text not null)`)
-  return {
-    clock: systemClock,
-    store: () => postgresStore(driver, { schema }),
-    transport: () => postgresTransport(driver, { schema }),
-    async note(tx, line) {
-      await tx.query(`insert into "${schema}".line values ($1)`, [line])
-    },
-    lines: async () => {
-      const { rows } = await pool.query(`select line from "${schema}".line`)
-      return rows.map(({ line }) => line as string).sort()
-    },
-    async until(what) {
-      const end = Date.now() + 60_000
-      while (!(await what())) {
-        if (Date.now() > end) throw new Error('it did not come to that')
-        await wait(20)
-      }
-    },
-    pass: wait,
-    async close() {
-      await driver.close()
-      await dropSchema(pool, schema)
-      await pool.end()
-    },
-  }
-})
+storedCases('on PostgreSQL', async () => labOf(...(await oneSchemaLab()), { patienceMs: 60_000 }), { concurrent: true })

@@ -4,7 +4,7 @@ import { memoryStore } from '../../../src/adapters/memory/index.ts'
 import type { Delivery, MessageTransport, SendResult } from '../../../src/core/contracts/transport.ts'
 import { createError } from '../../../src/errors/classes.ts'
 import { showProcess } from '../../../src/messaging/process/index.ts'
-import { type MemoryLab, memoryLab } from './memory-lab.ts'
+import { type MemoryLab, memoryLab } from '../memory-lab.ts'
 import { channelsOf, othersOf, placeOrder, type Seen, serviceOf } from './order.ts'
 
 /** Counts the points at which a program can be struck, and strikes at one of them. */

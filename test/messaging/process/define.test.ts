@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { createOutbox, queue } from '../../../src/messaging/index.ts'
 import { createProcessRunner, defineProcess, explain } from '../../../src/messaging/process/index.ts'
-import { memoryLab } from './memory-lab.ts'
+import { memoryLab } from '../memory-lab.ts'
 import { channelsOf, othersOf, placeOrder } from './order.ts'
 
 const on = channelsOf('shop')

@@ -1,8 +1,6 @@
 // The process of the tests: an order that is validated, paid and cooked by three services, and what those services see of it.
 import { z } from 'zod'
-import type { Clock } from '../../../src/core/clock.ts'
 import type { Store } from '../../../src/core/contracts/store.ts'
-import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
 import type { PipelineEvent } from '../../../src/core/events.ts'
 import type { Message } from '../../../src/core/message.ts'
 import {
@@ -20,24 +18,8 @@ import {
   type Process,
   type ProcessRunnerOptions,
 } from '../../../src/messaging/process/index.ts'
-import { sendRaw } from './raw.ts'
-
-/** Where the cases are run. `Tx` is whatever the store hands out. */
-export interface ProcessLab {
-  readonly clock: Clock
-  /** Another view of the same database, as another process has it. */
-  store(): Store<any>
-  transport(): MessageTransport
-  /** Writes a line, as part of the transaction. */
-  note(tx: any, line: string): Promise<void>
-  /** All lines that were committed, sorted. */
-  lines(): Promise<readonly string[]>
-  /** Lets time pass until it is so; fails after a generous while. */
-  until(what: () => boolean | Promise<boolean>): Promise<void>
-  /** Lets so much time pass. */
-  pass(ms: number): Promise<void>
-  close(): Promise<void>
-}
+import type { Lab } from '../lab.ts'
+import { sendRaw } from '../raw.ts'
 
 const Of = z.object({ orderId: z.string() })
 
@@ -181,8 +163,8 @@ export interface Seen {
 }
 
 /** The other services, as far as the process sees them: they note what they get, and answer when a test says so. */
-export async function othersOf(lab: ProcessLab, on: Channels) {
-  const transport = lab.transport()
+export async function othersOf(lab: Lab, on: Channels) {
+  const transport = await lab.transport()
   const publisher = createPublisher({ transport, source: '/others', clock: lab.clock })
   const seen: Seen[] = []
   const consumers: Consumer[] = []
@@ -199,11 +181,10 @@ export async function othersOf(lab: ProcessLab, on: Channels) {
       clock: lab.clock,
       handlers,
     } as never)
-    await consumer.start()
     consumers.push(consumer)
   }
-  for (const channel of [on.Orders, on.ConsumerEvents, on.PaymentEvents])
-    await transport.prepare([{ kind: channel.kind, name: channel.name }], 'create')
+  const listened = [on.Orders, on.ConsumerEvents, on.PaymentEvents].map(({ kind, name }) => ({ kind, name }))
+  await Promise.all([transport.prepare(listened, 'create'), ...consumers.map((consumer) => consumer.start())])
   let n = 0
   const raw = async (asked: Seen, data: unknown, attributes: Record<string, string> = {}): Promise<void> => {
     const { id, correlationId, replyTo, type } = asked.message
@@ -228,8 +209,14 @@ export async function othersOf(lab: ProcessLab, on: Channels) {
     seen,
     transport,
     publisher,
+    /** Each once, as an inbox would have it: what is sent twice has one id. */
     of: (type: string, orderId?: string): readonly Seen[] =>
-      seen.filter((each) => each.type === type && (orderId === undefined || each.message.data.orderId === orderId)),
+      seen.filter(
+        (each, at) =>
+          each.type === type &&
+          (orderId === undefined || each.message.data.orderId === orderId) &&
+          seen.findIndex(({ message }) => message.id === each.message.id) === at,
+      ),
     order: (orderId: string, cents = 900, id?: string) =>
       publisher.publish(on.Orders, {
         type: 'order.created',
@@ -249,7 +236,7 @@ export async function othersOf(lab: ProcessLab, on: Channels) {
     failure: (asked: Seen, failure: string, data: unknown) => raw(asked, data, { failure }),
     problem: (asked: Seen, data: unknown) => raw(asked, data, { datacontenttype: 'application/problem+json' }),
     async stop() {
-      for (const consumer of consumers) await consumer.close({ withinMs: 1_000 })
+      await Promise.all(consumers.map((consumer) => consumer.close({ withinMs: 1_000 })))
       await publisher.close()
       await transport.close()
     },
@@ -258,12 +245,13 @@ export async function othersOf(lab: ProcessLab, on: Channels) {
 
 /** One process of the service: runner and relay. */
 export async function serviceOf(
-  lab: ProcessLab,
+  lab: Lab,
   process: Process,
   options: Partial<ProcessRunnerOptions<any>> = {},
-  store: Store<any> = lab.store(),
+  given?: Store<any> | undefined,
 ) {
-  const transport = lab.transport()
+  const store = given ?? (await lab.store())
+  const transport = await lab.transport()
   const { clock } = lab
   const outbox = createOutbox(store, { clock, source: '/orders' })
   const relay = createRelay({
@@ -272,7 +260,7 @@ export async function serviceOf(
     clock,
     poll: { minMs: 20, maxMs: 100 },
     purgeAfterMs: false,
-    leaseMs: 2_000,
+    leaseMs: lab.leaseMs ?? 2_000,
   })
   const events: PipelineEvent[] = []
   const runner = createProcessRunner({
@@ -284,7 +272,7 @@ export async function serviceOf(
     scanEveryMs: 200,
     redriveWithinMs: 0,
     purgeEveryMs: false,
-    retries: { immediate: 0, delayedMs: [50, 100, 200, 400, 1_000, 2_000] },
+    retries: { immediate: 0, delayedMs: [50, 100, 200, 400, 1_000, 2_000, 2_000, 2_000] },
     onEvent: (event) => void events.push(event),
     ...options,
   })

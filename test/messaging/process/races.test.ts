@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
 import { defineProcess } from '../../../src/messaging/process/index.ts'
-import { memoryLab } from './memory-lab.ts'
-import { channelsOf, Order, othersOf, type ProcessLab, serviceOf } from './order.ts'
+import type { Lab } from '../lab.ts'
+import { memoryLab } from '../memory-lab.ts'
+import { channelsOf, Order, othersOf, placeOrder, serviceOf } from './order.ts'
 
 describe('at one time', () => {
   it('two answers: the one that is slower is handled again, on what the other one made of it', async () => {
@@ -121,7 +122,7 @@ describe('at one time', () => {
         return transport.send(channel, envelopes, context)
       },
     })
-    const counted: ProcessLab = { ...lab, transport: () => counting(lab.transport()) }
+    const counted: Lab = { ...lab, transport: () => counting(lab.transport()) }
     let ran = 0
     const process = defineProcess('races', { state: Order })
       .onTimeout('slow', async (own) => {
@@ -141,6 +142,76 @@ describe('at one time', () => {
     expect([ran, sent]).toEqual([1, 1])
     await two.stop()
     await one.stop()
+    await others.stop()
+  })
+
+  it('a relay that takes over what another one has sent and not yet written down sends it again: nobody does it twice', async () => {
+    const lab = memoryLab()
+    const on = channelsOf('races')
+    const others = await othersOf(lab, on)
+    // The broker has it at once, and says so a second later.
+    const slow = (transport: MessageTransport): MessageTransport =>
+      Object.assign(Object.create(transport) as MessageTransport, {
+        name: transport.name,
+        capabilities: transport.capabilities,
+        prepare: transport.prepare.bind(transport),
+        receive: transport.receive.bind(transport),
+        close: transport.close.bind(transport),
+        async send(...given: Parameters<MessageTransport['send']>) {
+          const sent = await transport.send(...given)
+          await new Promise<void>((resolve) => void lab.clock.setTimer(resolve, 1_000, undefined))
+          return sent
+        },
+      })
+    const slowly: Lab = { ...lab, transport: () => slow(lab.transport()) }
+    const process = placeOrder('races', on, lab.note)
+    const one = await serviceOf(slowly, process)
+    // It gets its share of the outbox when the first one asks for its own again: in the middle of it.
+    const two = await serviceOf(slowly, process)
+    const ids = Array.from({ length: 12 }, (_, at) => `o${at}`)
+    await Promise.all(ids.map((id) => others.order(id)))
+    await lab.pass(3_000)
+    const [all, each] = [others.seen.filter(({ type }) => type === 'ticket.create'), others.of('ticket.create')]
+    expect([all.length > ids.length, each.length]).toEqual([true, ids.length])
+    // Who was told twice answers twice.
+    for (const asked of all) {
+      const id = asked.message.data.orderId as string
+      await Promise.all([others.validated(id), others.paid(id), others.reply(asked, { ticketId: 't' })])
+    }
+    for (const id of ids) await lab.until(async () => (await one.runner.show(id))?.status === 'completed')
+    expect(await lab.counted()).toEqual(
+      ids.flatMap((id) => [`${id} begun x1`, `${id} done x1`, `${id} went on x3`]).sort(),
+    )
+    await Promise.all([one.stop(), two.stop(), lab.pass(3_000)])
+    await others.stop()
+  })
+
+  it('a timeout whose row was changed at that moment is looked for again at once, not with the next regular look', async () => {
+    const lab = memoryLab()
+    const on = channelsOf('races')
+    const others = await othersOf(lab, on)
+    const process = defineProcess('races', { state: Order })
+      .onTimeout('soon', (own) => own.complete())
+      .starts(on.Orders, 'order.created', {
+        id: ({ data }) => data.orderId,
+        state: ({ data }) => ({ ...data, status: 'PENDING' as const }),
+        handle: (_, own) => own.timeout('soon', 1_000),
+      })
+    const store = lab.store()
+    let refused = 0
+    const save: typeof store.states.save = async (tx, kind, id, expected, state, ...rest) => {
+      const { timers } = state as { timers: Readonly<Record<string, { told?: true }>> }
+      if (Object.values(timers).some(({ told }) => told) && refused++ === 0) return false
+      return await store.states.save(tx, kind, id, expected, state, ...rest)
+    }
+    const service = await serviceOf(lab, process, { scanEveryMs: 600_000 }, {
+      ...store,
+      states: { ...store.states, save },
+    } as typeof store)
+    await others.order('o')
+    await lab.pass(3_000)
+    expect([refused, (await service.runner.show('o'))?.status]).toEqual([2, 'completed'])
+    await service.stop()
     await others.stop()
   })
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { defineProcess, type Process } from '../../../src/messaging/process/index.ts'
-import { memoryLab } from './memory-lab.ts'
+import { memoryLab } from '../memory-lab.ts'
 import { type Channels, channelsOf, othersOf, serviceOf } from './order.ts'
 
 const first = (on: Channels) =>

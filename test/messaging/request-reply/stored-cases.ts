@@ -1,18 +1,15 @@
 // What a stored requester promises, on any store and any transport: in memory with a clock that stands still, and on real servers.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import type { Clock } from '../../../src/core/clock.ts'
-import { createContext } from '../../../src/core/context.ts'
-import type { Store } from '../../../src/core/contracts/store.ts'
-import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
-import { deadlineIn } from '../../../src/core/deadline.ts'
 import type { PipelineEvent } from '../../../src/core/events.ts'
-import type { ChannelAddress, Envelope } from '../../../src/core/message.ts'
+import type { Envelope } from '../../../src/core/message.ts'
 import { createError } from '../../../src/errors/classes.ts'
 import { createOutbox, createRelay, queue, retry, topic } from '../../../src/messaging/index.ts'
 import { createResponder } from '../../../src/messaging/request-reply/responder.ts'
 import { createStoredRequester } from '../../../src/messaging/request-reply/stored-requester.ts'
 import type { StoredRequesterOptions } from '../../../src/messaging/request-reply/stored-types.ts'
+import { answersWhenHandled, type Lab } from '../lab.ts'
+import { sendRaw } from '../raw.ts'
 
 const types = {
   'price.quote': {
@@ -25,28 +22,11 @@ export const pricing = (name: string) => queue(name, types)
 export const market = (name: string) => topic(name, types)
 export const State = z.object({ orderId: z.string(), best: z.number().optional() })
 
-/** Where the cases are run. `Tx` is whatever the store hands out. */
-export interface StoredLab {
-  readonly clock: Clock
-  /** Another view of the same database, as another process has it. */
-  store(): Store<any>
-  transport(): MessageTransport
-  /** Writes a line, as part of the transaction. */
-  note(tx: any, line: string): Promise<void>
-  /** All lines that were committed, sorted. */
-  lines(): Promise<readonly string[]>
-  /** Lets time pass until it is so; fails after a generous while. */
-  until(what: () => boolean | Promise<boolean>): Promise<void>
-  /** Lets so much time pass. */
-  pass(ms: number): Promise<void>
-  close(): Promise<void>
-}
-
 let count = 0
 
 /** One process of the requester, with its relay. */
 export async function processOf(
-  lab: StoredLab,
+  lab: Lab,
   channel: ReturnType<typeof pricing> | ReturnType<typeof market>,
   options: {
     readonly name: string
@@ -54,15 +34,15 @@ export async function processOf(
     readonly relay?: object
   },
 ) {
-  const store = lab.store()
-  const transport = lab.transport()
+  const store = await lab.store()
+  const transport = await lab.transport()
   const { clock } = lab
   const outbox = createOutbox(store, { clock, source: '/checkout' })
   const relay = createRelay({
     outbox,
     transport,
     clock,
-    leaseMs: 2_000,
+    leaseMs: lab.leaseMs ?? 2_000,
     poll: { minMs: 20, maxMs: 100 },
     ...options.relay,
   })
@@ -112,23 +92,6 @@ export async function processOf(
   }
 }
 
-/** Sends an envelope as it is. */
-export async function sendRaw(
-  lab: StoredLab,
-  transport: MessageTransport,
-  to: ChannelAddress,
-  envelope: Envelope,
-): Promise<void> {
-  const { context } = createContext({
-    service: 'x',
-    operation: 'y',
-    deadline: deadlineIn(5_000, lab.clock),
-    idempotent: true,
-  })
-  const [result] = await transport.send(to, [envelope], context)
-  if (result?.status === 'failed') throw result.error
-}
-
 /** A reply as anybody may send it. */
 export const replyTo = (id: string, over: Partial<Envelope> = {}, cents = 700): Envelope => ({
   id: `reply to ${id}`,
@@ -145,20 +108,25 @@ export const replyTo = (id: string, over: Partial<Envelope> = {}, cents = 700): 
   ...over,
 })
 
-export function storedCases(name: string, open: () => Promise<StoredLab>): void {
-  describe(`stored requests ${name}`, { timeout: 90_000 }, () => {
-    let lab: StoredLab
+/** `concurrent`: several at a time, where most of it is waiting and nobody steers the clock. */
+export function storedCases(
+  name: string,
+  open: () => Promise<Lab>,
+  { concurrent = false }: { readonly concurrent?: boolean | undefined } = {},
+): void {
+  describe(`stored requests ${name}`, { timeout: 120_000, concurrent }, () => {
+    let lab: Lab
     beforeAll(async () => {
       lab = await open()
     })
     afterAll(() => lab.close())
 
     const fresh = () => {
-      const own = `${name.replaceAll(/\W/g, '')}${++count}`
+      const own = `${name.replaceAll(/\W/g, '')}${lab.mark ?? ''}-${String(++count).padStart(3, '0')}`
       return { name: own, channel: pricing(`pricing-${own}`) }
     }
     const answering = async (channel: ReturnType<typeof pricing>, more: object = {}) => {
-      const transport = lab.transport()
+      const transport = await lab.transport()
       const responder = createResponder({
         transport,
         channel,
@@ -255,7 +223,7 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       ])
       await lab.until(async () => (await linesOf(own.name)).length === 1)
       await sendRaw(
-        lab,
+        lab.clock,
         here.transport,
         { kind: 'queue', name: `${own.name}-replies` },
         replyTo(id, { expiresAt: lab.clock.wallNow() - 1 }),
@@ -277,15 +245,17 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       const first = await processOf(lab, own.channel, own)
       const { id } = await first.ask(`${own.name}-down`, { timeoutMs: 800 })
       await first.stop()
-      const mean = lab.transport()
-      await sendRaw(
-        lab,
+      const mean = await lab.transport()
+      const sent = sendRaw(
+        lab.clock,
         mean,
         { kind: 'queue', name: `${own.name}-replies` },
         replyTo(id, { expiresAt: lab.clock.wallNow() + 700 }),
       )
+      if (!answersWhenHandled(mean)) await sent
       await lab.pass(900)
       const second = await processOf(lab, own.channel, own)
+      await sent
       await lab.until(async () => (await linesOf(own.name)).length === 1)
       expect(await linesOf(own.name)).toEqual([`${own.name}-down costs 700`])
       await second.stop()
@@ -317,7 +287,7 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       const { id } = await here.ask(`${own.name}-twice`)
       const to = { kind: 'queue', name: `${own.name}-replies` } as const
       for (const envelope of [replyTo(id), replyTo(id), replyTo(id, { id: 'another' }), replyTo('nobody')])
-        await sendRaw(lab, here.transport, to, envelope)
+        await sendRaw(lab.clock, here.transport, to, envelope)
       await lab.until(() => here.quotes.stats().unknown === 1 && here.quotes.stats().late >= 1)
       expect(await linesOf(own.name)).toEqual([`${own.name}-twice costs 700`])
       expect(here.quotes.stats()).toMatchObject({ replies: 1, late: 1, unknown: 1 })
@@ -344,7 +314,8 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       })
       const to = { kind: 'queue', name: `${own.name}-replies` } as const
       const send = async (id: string, prices: readonly number[]): Promise<void> => {
-        for (const cents of prices) await sendRaw(lab, here.transport, to, replyTo(id, { id: `${id} ${cents}` }, cents))
+        for (const cents of prices)
+          await sendRaw(lab.clock, here.transport, to, replyTo(id, { id: `${id} ${cents}` }, cents))
       }
       const three = await here.ask(`${own.name}-three`, { expect: 3 })
       // One of them is delivered twice.
@@ -373,7 +344,7 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       const channel = market(`market-${own.name}`)
       const there = await Promise.all(
         ['a', 'b', 'c'].map(async (group, at) => {
-          const transport = lab.transport()
+          const transport = await lab.transport()
           const responder = createResponder({
             transport,
             channel,
@@ -420,7 +391,7 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       const { id } = await here.ask(`${own.name}-no`, { timeoutMs: 300 })
       const cancel = (): Promise<boolean> => here.store.transaction((tx: unknown) => here.quotes.cancel(tx, id))
       expect([await cancel(), await cancel()]).toEqual([true, false])
-      await sendRaw(lab, here.transport, { kind: 'queue', name: `${own.name}-replies` }, replyTo(id))
+      await sendRaw(lab.clock, here.transport, { kind: 'queue', name: `${own.name}-replies` }, replyTo(id))
       await lab.until(() => here.quotes.stats().late === 1)
       await lab.pass(700)
       expect([await linesOf(own.name), await here.quotes.pending(), here.quotes.stats().timeouts]).toEqual([[], [], 0])
@@ -436,7 +407,7 @@ export function storedCases(name: string, open: () => Promise<StoredLab>): void 
       )
       await lab.pass(290)
       const to = { kind: 'queue', name: `${own.name}-replies` } as const
-      for (const { id } of asked) await sendRaw(lab, here.transport, to, replyTo(id))
+      for (const { id } of asked) await sendRaw(lab.clock, here.transport, to, replyTo(id))
       const sum = (figure: 'late' | 'timeouts' | 'replies'): number =>
         here.quotes.stats()[figure] + other.quotes.stats()[figure]
       await lab.until(async () => sum('replies') + sum('timeouts') === 12 && (await linesOf(own.name)).length === 12)

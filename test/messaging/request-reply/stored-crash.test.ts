@@ -1,17 +1,14 @@
 // A process that dies between any two steps of a stored request: nothing is lost, and what the answer does is done once.
 import { expect, test } from 'vitest'
-import {
-  type MemoryTx,
-  memoryBroker,
-  memoryDatabase,
-  memoryStore,
-  memoryTransport,
-} from '../../../src/adapters/memory/index.ts'
+import { memoryStore, memoryTransport } from '../../../src/adapters/memory/index.ts'
 import type { Delivery, MessageTransport } from '../../../src/core/contracts/transport.ts'
 import { createError } from '../../../src/errors/classes.ts'
 import { createResponder } from '../../../src/messaging/request-reply/responder.ts'
 import { fakeClock } from '../../../src/testing/fake-clock.ts'
-import { pricing, processOf, replyTo, type StoredLab, sendRaw } from './stored-cases.ts'
+import type { Lab } from '../lab.ts'
+import { memoryLab } from '../memory-lab.ts'
+import { sendRaw } from '../raw.ts'
+import { pricing, processOf, replyTo } from './stored-cases.ts'
 
 const gone = () => createError({ code: 'CONNECTION_LOST', message: 'the process has died' })
 
@@ -84,26 +81,10 @@ const clock = fakeClock()
 
 // `asked` is written with the request; every other line is what became of it.
 async function run(diesAt: number, what: 'reply' | 'timeout' | 'both', others: 'later' | 'meanwhile') {
-  const database = memoryDatabase({ clock })
-  const broker = memoryBroker({ clock })
-  const reader = memoryStore({ database })
+  const memory = memoryLab(clock)
+  const { database, broker } = memory
   const channel = pricing('pricing')
-  const lab: StoredLab = {
-    clock,
-    store: () => memoryStore({ database }),
-    transport: () => memoryTransport({ broker }),
-    async note(tx: MemoryTx, line) {
-      tx.set(line, Number(tx.get(line) ?? 0) + 1)
-    },
-    lines: async () =>
-      reader
-        .entries()
-        .map(([line, times]) => `${line} x${times}`)
-        .sort(),
-    until: async () => {},
-    pass: (ms) => clock.advance(ms),
-    close: async () => {},
-  }
+  const lab: Lab = { ...memory, lines: () => memory.counted() }
   const fate = new Fate(diesAt)
   const store = memoryStore({
     database,
@@ -146,7 +127,7 @@ async function run(diesAt: number, what: 'reply' | 'timeout' | 'both', others: '
   }
   if (what === 'both' && ids[0] !== undefined) {
     await clock.advance(495)
-    await sendRaw(lab, answers, { kind: 'queue', name: 'crash-replies' }, replyTo(ids[0], {}, 300))
+    await sendRaw(clock, answers, { kind: 'queue', name: 'crash-replies' }, replyTo(ids[0], {}, 300))
   }
   await clock.advance(1_500)
   fate.spare()

@@ -1,74 +1,33 @@
 // Stored requests in memory, on a clock that stands still.
 import { expect, test } from 'vitest'
-import {
-  type MemoryTx,
-  memoryBroker,
-  memoryDatabase,
-  memoryStore,
-  memoryTransport,
-} from '../../../src/adapters/memory/index.ts'
+import type { MemoryTx } from '../../../src/adapters/memory/index.ts'
 import type { StateStore } from '../../../src/core/contracts/store.ts'
 import { createError } from '../../../src/errors/classes.ts'
 import { createStoredRequester } from '../../../src/messaging/request-reply/stored-requester.ts'
-import { fakeClock } from '../../../src/testing/fake-clock.ts'
-import { pricing, processOf, replyTo, type StoredLab, sendRaw, storedCases } from './stored-cases.ts'
+import type { Lab } from '../lab.ts'
+import { memoryLab } from '../memory-lab.ts'
+import { sendRaw } from '../raw.ts'
+import { pricing, processOf, replyTo, storedCases } from './stored-cases.ts'
 
-storedCases('in memory', async () => {
-  const clock = fakeClock()
-  const database = memoryDatabase({ clock })
-  const broker = memoryBroker({ clock })
-  const reader = memoryStore({ database })
-  return {
-    clock,
-    store: () => memoryStore({ database }),
-    transport: () => memoryTransport({ broker }),
-    async note(tx: MemoryTx, line) {
-      tx.set(line, Number(tx.get(line) ?? 0) + 1)
-    },
-    lines: async () =>
-      reader
-        .entries()
-        .flatMap(([line, times]) => new Array<string>(Number(times)).fill(line))
-        .sort(),
-    async until(what) {
-      for (let turn = 0; turn < 2_000; turn++) {
-        if (await what()) return
-        await clock.advance(10)
-      }
-      throw new Error('it did not come to that')
-    },
-    pass: (ms) => clock.advance(ms),
-    close: () => reader.close(),
-  }
-})
+storedCases('in memory', async () => memoryLab())
 
 // One process by hand: a store that does what the test says, and a queue that is filled by hand.
 async function alone(change: (states: StateStore<MemoryTx>) => Partial<StateStore<MemoryTx>>, scanEveryMs = 200) {
-  const clock = fakeClock()
-  const database = memoryDatabase({ clock })
-  const broker = memoryBroker({ clock })
-  const reader = memoryStore({ database })
-  const lab: StoredLab = {
-    clock,
+  const memory = memoryLab()
+  const lab: Lab = {
+    ...memory,
     store: () => {
-      const store = memoryStore({ database })
+      const store = memory.store()
       return { ...store, states: { ...store.states, ...change(store.states) } }
     },
-    transport: () => memoryTransport({ broker }),
-    async note(tx: MemoryTx, line) {
-      tx.set(line, Number(tx.get(line) ?? 0) + 1)
-    },
-    lines: async () => reader.entries().map(([line, times]) => `${line} x${times}`),
-    until: async () => {},
-    pass: (ms) => clock.advance(ms),
-    close: async () => {},
+    lines: () => memory.counted(),
   }
   const here = await processOf(lab, pricing('pricing'), {
     name: 'alone',
     more: { scanEveryMs },
     relay: { poll: { minMs: 20, maxMs: 1_000 } },
   })
-  return { clock, lab, here, replies: { kind: 'queue', name: 'alone-replies' } as const }
+  return { clock: memory.clock, lab, here, replies: { kind: 'queue', name: 'alone-replies' } as const }
 }
 
 test('a request that is answered while the scan has it in hand is not timed out', async () => {
@@ -82,7 +41,7 @@ test('a request that is answered while the scan has it in hand is not timed out'
   }))
   const { id } = await here.ask('it', { timeoutMs: 300 })
   await clock.advance(500)
-  await sendRaw(lab, here.transport, replies, replyTo(id))
+  await sendRaw(clock, here.transport, replies, replyTo(id))
   await clock.advance(500)
   for (const resolve of held) resolve()
   await clock.advance(2_000)
@@ -100,9 +59,25 @@ test('a compare-and-set that fails undoes what the handler did, and the reply is
       expected > 0 && refused++ === 0 ? false : await states.save(tx, kind, id, expected, ...rest),
   }))
   const { id } = await here.ask('it', { timeoutMs: 5_000 })
-  await sendRaw(lab, here.transport, replies, replyTo(id))
+  await sendRaw(clock, here.transport, replies, replyTo(id))
   await clock.advance(10_000)
   expect([await lab.lines(), refused, here.quotes.stats().timeouts]).toEqual([['it costs 700 x1'], 2, 0])
+})
+
+test('a timeout whose row was changed at that moment is looked for again at once, not with the next regular look', async () => {
+  let refused = 0
+  const { clock, lab, here } = await alone(
+    (states) => ({
+      save: async (tx, kind, id, expected, state, ...rest) =>
+        (state as { status: string }).status === 'timing-out' && refused++ === 0
+          ? false
+          : await states.save(tx, kind, id, expected, state, ...rest),
+    }),
+    600_000,
+  )
+  await here.ask('it', { timeoutMs: 1_000 })
+  await clock.advance(3_000)
+  expect([await lab.lines(), refused]).toEqual([['it DEADLINE_EXCEEDED x1'], 2])
 })
 
 test('many that run out together are timed out, each once, with a look now and then and not one for each', async () => {

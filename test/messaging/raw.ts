@@ -1,9 +1,9 @@
 // An envelope, sent as it is.
-import type { Clock } from '../../../src/core/clock.ts'
-import { createContext } from '../../../src/core/context.ts'
-import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
-import { deadlineIn } from '../../../src/core/deadline.ts'
-import type { ChannelAddress, Envelope } from '../../../src/core/message.ts'
+import type { Clock } from '../../src/core/clock.ts'
+import { createContext } from '../../src/core/context.ts'
+import type { MessageTransport } from '../../src/core/contracts/transport.ts'
+import { deadlineIn } from '../../src/core/deadline.ts'
+import type { ChannelAddress, Envelope } from '../../src/core/message.ts'
 
 export async function sendRaw(
   clock: Clock,
