@@ -2,6 +2,7 @@
 export * from '../adapters/memory/rpi.ts'
 export * from './checkpoint-suite.ts'
 export * from './compatible/index.ts'
+export * from './crash-test/index.ts'
 export * from './fake-clock.ts'
 export * from './fault-server/index.ts'
 export * from './history/index.ts'

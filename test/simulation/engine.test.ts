@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { explore, replay, runSchedule, type Scenario } from './engine/explore.ts'
-import { drawSchedule, type Schedule } from './engine/schedule.ts'
+import { explore, replay } from '../../src/testing/crash-test/explore.ts'
+import { runSchedule, type Scenario } from '../../src/testing/crash-test/run.ts'
+import { drawSchedule, type Schedule } from '../../src/testing/crash-test/schedule.ts'
 
 // Copies numbers one by one, and notes how far it has come. Without the note in one step with the copy, a kill between the two doubles one.
 const copying = (atOnce: boolean): Scenario => ({
@@ -41,14 +42,14 @@ const calm: Schedule = { seed: 1, size: 6, jitter: 1, faults: [] }
 describe('the simulation', () => {
   it('goes the same way with the same schedule', async () => {
     const { catalogue } = await runSchedule(copying(false), calm)
-    const schedule = drawSchedule(7, 6, catalogue, 6)
+    const schedule = drawSchedule(7, catalogue, { size: 6, most: 6 })
     const [one, two] = [
-      await runSchedule(copying(false), schedule, true),
-      await runSchedule(copying(false), schedule, true),
+      await runSchedule(copying(false), schedule, { traced: true }),
+      await runSchedule(copying(false), schedule, { traced: true }),
     ]
     expect(one.trace.length).toBeGreaterThan(10)
     expect(two).toEqual(one)
-    const other = await runSchedule(copying(false), { ...schedule, seed: 8 }, true)
+    const other = await runSchedule(copying(false), { ...schedule, seed: 8 }, { traced: true })
     expect(other.trace).not.toEqual(one.trace)
   })
 

@@ -1,7 +1,7 @@
 // Watches what relays do to a database: whoever does not hold a partition any more changes nothing in it. Consumers with an inbox hide most of what a
 // relay without fencing does, so it is looked for where it is done.
 import type { MemoryStore } from 'fairlead/memory'
-import type { Finding } from './engine/explore.ts'
+import type { Finding } from '../../src/testing/crash-test/run.ts'
 
 interface Watched {
   /** The newest of each partition. */

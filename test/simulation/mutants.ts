@@ -2,7 +2,7 @@
 import type { MemoryStore } from 'fairlead/memory'
 import type { PartitionLease, PendingRow } from '../../src/core/contracts/store.ts'
 import type { Delivery } from '../../src/core/contracts/transport.ts'
-import type { Life } from './engine/world.ts'
+import type { Life } from '../../src/testing/crash-test/life.ts'
 import type { Breakage } from './order-flow.ts'
 
 export interface Mutant {

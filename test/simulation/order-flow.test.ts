@@ -1,6 +1,6 @@
 // The shipped relay, consumer and inbox under thousands of schedules; and the broken ones, each of which is found.
 import { describe, expect, it } from 'vitest'
-import { catalogueOf, explore, replay } from './engine/explore.ts'
+import { catalogueOf, explore, replay } from '../../src/testing/crash-test/explore.ts'
 import { mutants } from './mutants.ts'
 import { orderFlow } from './order-flow.ts'
 

@@ -1,21 +1,18 @@
 // The scenario: a shop publishes orders by its outbox, two relays bring them to the broker, two warehouses apply them with their inbox and publish what they shipped
 // by their own outbox, and mails follow. Relay, consumer, outbox and inbox are those that ship; only store, transport and clock are others.
-import {
-  type MemoryBroker,
-  type MemoryDatabase,
-  type MemoryStore,
-  memoryBroker,
-  memoryDatabase,
-  memoryTransport,
-} from 'fairlead/memory'
+import { type MemoryStore, memoryTransport } from 'fairlead/memory'
 import { createConsumer, createOutbox, createRelay, type Outbox, topic } from 'fairlead/messaging'
 import { checkHistory, type HistoryEvent } from 'fairlead/testing'
 import { z } from 'zod'
+import { BrokerState } from '../../src/adapters/memory/broker.ts'
+import { DatabaseState } from '../../src/adapters/memory/store/database.ts'
 import type { MemoryTx } from '../../src/adapters/memory/store/transaction.ts'
 import type { MessageTransport } from '../../src/core/contracts/transport.ts'
-import { storeOf, transportOf } from './engine/doors.ts'
-import type { Finding, Running, Scenario } from './engine/explore.ts'
-import type { Life, World } from './engine/world.ts'
+import type { Life } from '../../src/testing/crash-test/life.ts'
+import { storeOf } from '../../src/testing/crash-test/memory-stage.ts'
+import type { Finding, Running, Scenario } from '../../src/testing/crash-test/run.ts'
+import { transportOf } from '../../src/testing/crash-test/transport-door.ts'
+import type { World } from '../../src/testing/crash-test/world.ts'
 import { Fences } from './fences.ts'
 
 /** What a relay, or a consumer, is broken by. Each is made once for a run: what it remembers is in the database. */
@@ -42,10 +39,10 @@ export function orderFlow(name: string = 'order flow', breakage: () => Breakage 
 class OrderFlow implements Running {
   readonly #world: World
   readonly #breakage: Breakage
-  readonly #broker: MemoryBroker
-  readonly #shop: MemoryDatabase
-  readonly #stock: MemoryDatabase
-  readonly #mail: MemoryDatabase
+  readonly #broker: BrokerState
+  readonly #shop: DatabaseState
+  readonly #stock: DatabaseState
+  readonly #mail: DatabaseState
   readonly #fences = new Fences()
   readonly #busy = new Set<string>()
   #jobs = 0
@@ -54,10 +51,10 @@ class OrderFlow implements Running {
     const { clock } = world
     this.#world = world
     this.#breakage = breakage
-    this.#broker = memoryBroker({ clock })
-    this.#shop = memoryDatabase({ clock })
-    this.#stock = memoryDatabase({ clock })
-    this.#mail = memoryDatabase({ clock })
+    this.#broker = new BrokerState({ clock })
+    this.#shop = new DatabaseState({ clock })
+    this.#stock = new DatabaseState({ clock })
+    this.#mail = new DatabaseState({ clock })
     void memoryTransport({ broker: this.#broker }).prepare(
       [
         { kind: 'topic', name: 'orders', group: 'warehouse' },
@@ -88,7 +85,7 @@ class OrderFlow implements Running {
     return [...violations, ...this.#states(), ...this.#fences.findings]
   }
 
-  #store(life: Life, name: string, database: MemoryDatabase, relaying: boolean): MemoryStore {
+  #store(life: Life, name: string, database: DatabaseState, relaying: boolean): MemoryStore {
     return storeOf(life, name, database, (store) => {
       const changed = this.#breakage.store?.(store, life) ?? store
       return relaying ? this.#fences.watch(name, changed) : changed
@@ -203,7 +200,7 @@ class OrderFlow implements Running {
     } as const
   }
 
-  #history(from: MemoryDatabase, to: MemoryDatabase, consumer: string): readonly HistoryEvent[] {
+  #history(from: DatabaseState, to: DatabaseState, consumer: string): readonly HistoryEvent[] {
     const places = new Map<string, number>()
     const sent = rowsOf(from, 'sent/').map(({ id, key, cause }, n): HistoryEvent => {
       places.set(id, n)
@@ -253,7 +250,7 @@ function apply(tx: MemoryTx, life: Life, id: string, key: string): void {
 }
 
 // In order of commit: entries come in the order in which they were first written.
-function rowsOf(database: MemoryDatabase, prefix: string): readonly Row[] {
+function rowsOf(database: DatabaseState, prefix: string): readonly Row[] {
   return database.entries().flatMap(([name, value]) => (name.startsWith(prefix) ? [value as Row] : []))
 }
 

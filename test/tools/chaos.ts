@@ -3,9 +3,9 @@
 //   npm run chaos -- --broken id-cursor          a relay, store or consumer that is broken on purpose: it has to be caught
 //   npm run chaos -- --simulate 20000 [--seed n] seeded schedules in virtual time; with a seed and 1, one of them again
 import { parseArgs } from 'node:util'
+import { explore } from '../../src/testing/crash-test/explore.ts'
 import { runChaos } from '../chaos/kit/run.ts'
 import { BREAKAGES, BROKERS, type BreakageName, type BrokerName, type DatabaseName } from '../chaos/kit/words.ts'
-import { explore } from '../simulation/engine/explore.ts'
 import { mutants } from '../simulation/mutants.ts'
 import { orderFlow } from '../simulation/order-flow.ts'
 

@@ -37,6 +37,14 @@ export class BrokerState implements MemoryBroker {
       receiver.fail(createError({ code: 'CONNECTION_LOST', channel: receiver.channel, transport: receiver.name }))
   }
 
+  /** Messages that wait, are delayed or held: all but dead ones, each once for each group that is to have it. */
+  get unsettled(): number {
+    let sum = 0
+    for (const { place } of this.queues.values()) sum += place.unsettled
+    for (const topic of this.topics.values()) sum += topic.unsettled
+    return sum
+  }
+
   /** A queue or topic, if it is there, or may come into being. */
   find({ kind, name }: ChannelAddress): Queue | Topic | undefined {
     const found = kind === 'queue' ? this.queues.get(name) : this.topics.get(name)

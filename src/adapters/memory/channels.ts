@@ -92,6 +92,12 @@ export class Topic {
     return 'accepted'
   }
 
+  get unsettled(): number {
+    let sum = 0
+    for (const place of this.places()) sum += place.unsettled
+    return sum
+  }
+
   /** The group, made at `from` where there is none yet. */
   group(name: string, from: ReceiveFrom['from']): Place {
     let place = this.groups.get(name)

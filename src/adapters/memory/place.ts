@@ -47,6 +47,11 @@ export class Place implements Work {
     return this.waiting.ready
   }
 
+  /** All but dead ones. */
+  get unsettled(): number {
+    return this.size - this.graves.size
+  }
+
   /** A new message. `now` is of the clock, `delayMs` counted from it. */
   accept(envelope: Envelope, seq: number, now: number, delayMs: number): void {
     const entry = new Entry(envelope, seq, Math.floor(now))

@@ -66,6 +66,7 @@ export class OutboxTable {
   }
 
   pending(leases: readonly PartitionLease[], limit: number): readonly PendingRow[] {
+    if (this.rows.size === 0) return []
     const now = this.clock.now()
     const found: PendingRow[] = []
     for (const row of this.rows.of(this.current(leases))) {

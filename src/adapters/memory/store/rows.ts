@@ -83,8 +83,9 @@ export class Rows {
     if (!this.bySequence.delete(row.sequence)) return
     row.gone = true
     const partition = this.partitions[row.partition] as Partition
-    // Taken away many at a time: one by one each would move all that come after it.
-    if (++partition.gone < 64 || partition.gone * 2 < partition.rows.length) return
+    // Taken away when none is left, or many at a time: one by one each would move all that come after it.
+    const { length } = partition.rows
+    if (++partition.gone < length && (partition.gone < 64 || partition.gone * 2 < length)) return
     partition.rows = partition.rows.filter(({ gone }) => !gone)
     partition.gone = 0
   }

@@ -42,6 +42,13 @@ export class StateTable {
     this.entries = new StagedMap((name, before, after) => this.index(name, before, after))
   }
 
+  /** How many wake by themselves some time. */
+  get waking(): number {
+    let count = 0
+    for (const [, { wakeAt }] of this.entries.entries()) if (wakeAt !== undefined) count++
+    return count
+  }
+
   load(
     tx: MemoryTransaction,
     kind: string,

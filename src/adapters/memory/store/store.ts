@@ -65,12 +65,13 @@ class MemoryStoreView implements View {
   /** Its ways to be called on announcements. */
   readonly wakes: Set<() => void> = new Set()
   private readonly before: MemoryStoreOptions['before']
-  private readonly running = new AsyncLocalStorage<MemoryTransaction>()
+  private readonly running: AsyncLocalStorage<MemoryTransaction> | undefined
   private ended: 'no' | 'closed' | 'crashed' = 'no'
 
-  constructor(database: DatabaseState, before: MemoryStoreOptions['before']) {
+  constructor(database: DatabaseState, before: MemoryStoreOptions['before'], watches: boolean) {
     this.database = database
     this.before = before
+    this.running = watches ? new AsyncLocalStorage() : undefined
   }
 
   mustRun(): void {
@@ -125,7 +126,7 @@ class MemoryStoreView implements View {
   }
 
   async transaction<T>(work: (tx: MemoryTx) => Promise<T>): Promise<T> {
-    if (this.running.getStore()?.isOpen === true)
+    if (this.running?.getStore()?.isOpen === true)
       throw createError({
         code: 'PROGRAMMING_ERROR',
         effect: 'none',
@@ -135,7 +136,7 @@ class MemoryStoreView implements View {
     const tx = this.begin()
     let value: T
     try {
-      value = await this.running.run(tx, () => work(tx))
+      value = await (this.running === undefined ? work(tx) : this.running.run(tx, () => work(tx)))
     } catch (error) {
       this.rollback(tx)
       throw error
@@ -147,7 +148,7 @@ class MemoryStoreView implements View {
   end(how: 'closed' | 'crashed'): void {
     if (this.ended === 'no') this.ended = how
     // On Node 20 each storage that is in use costs every promise of the process something.
-    this.running.disable()
+    this.running?.disable()
     for (const wake of this.wakes) this.database.listeners.delete(wake)
     this.wakes.clear()
     if (how !== 'crashed') return
@@ -183,8 +184,13 @@ class MemoryStoreView implements View {
  * store.read('order 1')
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
+  return memoryStoreOf(options, true)
+}
+
+/** The same; without `watches` a transaction inside another one goes unnoticed, and no promise of the process costs more than it has to: for simulations, which make thousands of stores. */
+export function memoryStoreOf(options: MemoryStoreOptions, watches: boolean): MemoryStore {
   const { database, owner, archive, inboxRetentionMs, idempotencyRetentionMs } = checked(options)
-  const view = new MemoryStoreView(database, options.before)
+  const view = new MemoryStoreView(database, options.before, watches)
   const { transaction, beforeCommit, onCommitted } = transactional<MemoryTx>(view)
   const outbox: OutboxStore<MemoryTx> = outboxOf(view, archive)
   const inbox: InboxStore<MemoryTx> = inboxOf(view, inboxRetentionMs)

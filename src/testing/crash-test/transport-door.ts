@@ -1,10 +1,7 @@
-// The ways out of a process: a store and a transport whose every call is a step. The code inside notices nothing.
-
-import type { MemoryBroker } from '../../../src/adapters/memory/broker.ts'
-import type { MemoryDatabase } from '../../../src/adapters/memory/store/database.ts'
-import { type MemoryStore, memoryStore } from '../../../src/adapters/memory/store/store.ts'
-import { memoryTransport } from '../../../src/adapters/memory/transport.ts'
-import { createContext } from '../../../src/core/context.ts'
+// A process's connection to a broker: every call is a step, and so is what arrives. The code inside notices nothing.
+import type { BrokerState } from '../../adapters/memory/broker.ts'
+import { memoryTransport } from '../../adapters/memory/transport.ts'
+import { createContext } from '../../core/context.ts'
 import type {
   Delivery,
   MessageTransport,
@@ -12,62 +9,21 @@ import type {
   SendResult,
   SettleOptions,
   SettleVerdict,
-} from '../../../src/core/contracts/transport.ts'
-import { deadlineIn } from '../../../src/core/deadline.ts'
-import type { Envelope } from '../../../src/core/message.ts'
-import { createError } from '../../../src/errors/classes.ts'
-import type { FaultKind } from './schedule.ts'
-import { ANYWHERE, type Life } from './world.ts'
+} from '../../core/contracts/transport.ts'
+import { deadlineIn } from '../../core/deadline.ts'
+import type { Envelope } from '../../core/message.ts'
+import { bareError } from './bare-error.ts'
+import type { Life } from './life.ts'
+import { ARRIVING, SETTLING, TWICE } from './steps.ts'
 
 const nothing = (): void => undefined
-const SETTLING: readonly FaultKind[] = [...ANYWHERE, 'lose']
-const SENDING: readonly FaultKind[] = [...ANYWHERE, 'twice']
 const LONG_MS = 3_600_000
-const BEFORE: readonly FaultKind[] = ['crash-before', 'pause-before', 'fail-before']
-
-/** A process's view of a database: dropped transactions when it dies, steps at each call, `begin`, `commit` and `committed`. `change` breaks it on purpose. */
-export function storeOf(
-  life: Life,
-  name: string,
-  database: MemoryDatabase,
-  change: (store: MemoryStore, life: Life) => MemoryStore = (store) => store,
-): MemoryStore {
-  const raw = memoryStore({
-    database,
-    before: (operation) => {
-      if (operation === 'begin' || operation === 'commit')
-        return life.step(`${name}.${operation}`, () => undefined, { kinds: BEFORE })
-      if (operation === 'committed')
-        return life.step(`${name}.committed`, () => undefined, { kinds: BEFORE, unanswered: true })
-      return undefined
-    },
-  })
-  life.onDeath(() => raw.crash())
-  const inner = change(raw, life)
-  return {
-    ...inner,
-    outbox: steps(life, `${name}.outbox`, inner.outbox),
-    inbox: steps(life, `${name}.inbox`, inner.inbox),
-    transaction: (work) => life.returning(inner.transaction(work)),
-  }
-}
-
-// Everything that answers with a promise is a step.
-function steps<T extends object>(life: Life, name: string, part: T): T {
-  const gated: Record<string, unknown> = { ...(part as Record<string, unknown>) }
-  for (const [method, call] of Object.entries(part)) {
-    if (typeof call !== 'function' || method === 'dead' || method === 'listen') continue
-    gated[method] = (...args: unknown[]) =>
-      life.step(`${name}.${method}`, () => call.apply(part, args), { words: () => wordsOf(args), answer: answerOf })
-  }
-  return gated as T
-}
 
 /** A process's connection to a broker. When it dies its receivers are gone a while later. `change` breaks it on purpose. */
 export function transportOf(
   life: Life,
   name: string,
-  broker: MemoryBroker,
+  broker: BrokerState,
   leaseMs: number,
   change: (transport: MessageTransport, life: Life) => MessageTransport = (transport) => transport,
 ): MessageTransport {
@@ -92,7 +48,7 @@ export function transportOf(
         idempotent: true,
       })
       const answer = life
-        .step(`${name}.send`, () => inner.send(channel, envelopes, lasting), { kinds: SENDING, words })
+        .step(`${name}.send`, () => inner.send(channel, envelopes, lasting), { kinds: TWICE, words })
         .catch((error: unknown) => failedAll(envelopes, error))
       const tooLate = life
         .sleep(Math.max(0, context.deadline.remainingMs()))
@@ -101,9 +57,12 @@ export function transportOf(
     },
     receive: async (from, sink) => {
       const connection = newConnection()
+      const { sites } = life.world
+      const site = sites?.here()
+      const handed = sites === undefined ? sink : (each: Delivery): void => sites.within(site, () => sink(each))
       const receiver = await life.step(`${name}.receive`, () =>
         // In order of arrival, each after a while.
-        inner.receive(from, inTurn(life, name, connection, sink)),
+        inner.receive(from, inTurn(life, name, connection, handed)),
       )
       return receiverOf(life, name, receiver)
     },
@@ -130,17 +89,34 @@ function inTurn(
   return (delivery) => {
     const handedOutAt = life.clock.now()
     const words = (): string => delivery.envelope.id
-    const arriving = life.step(`${name}.deliver`, nothing, { kinds: ['crash-before', 'pause-before'], words })
+    let twice = false
+    const again = (): void => {
+      twice = true
+    }
+    const arriving = life.step(`${name}.deliver`, nothing, { kinds: ARRIVING, words, again })
     connection.arrived = Promise.all([connection.arrived, arriving]).then(
       () =>
         new Promise((handed) => {
           life.run(() => {
-            sink(deliveryOf(life, name, connection, delivery, handedOutAt))
+            sink(deliveryOf(life, name, connection, twice ? doubled(delivery) : delivery, handedOutAt))
             handed()
           })
         }),
     )
   }
+}
+
+// The broker takes the acknowledgement, and hands the message out once more all the same: at its place, before later ones of its key.
+function doubled(delivery: Delivery): Delivery {
+  return new Proxy(delivery, {
+    get: (target, property) => {
+      if (property === 'settle')
+        return (verdict: SettleVerdict, options?: SettleOptions | undefined) =>
+          target.settle(verdict === 'ack' ? 'retry' : verdict, verdict === 'ack' ? undefined : options)
+      const value: unknown = Reflect.get(target, property, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 async function settled(
@@ -214,31 +190,5 @@ function failedAll(envelopes: readonly Envelope[], cause: unknown): readonly Sen
     effect?: 'none' | 'unknown'
     code?: 'CONNECTION_LOST'
   }
-  return envelopes.map(() => ({ status: 'failed', error: createError({ code, effect, cause, transport: 'memory' }) }))
-}
-
-function wordsOf(args: readonly unknown[]): string {
-  return args
-    .map((arg) => {
-      if (!Array.isArray(arg))
-        return typeof arg === 'string' || typeof arg === 'number' || typeof arg === 'bigint' ? String(arg) : ''
-      return arg
-        .map(nameOf)
-        .filter((name) => name !== '')
-        .join(' ')
-    })
-    .filter((words) => words !== '')
-    .join(', ')
-}
-
-function nameOf(one: { envelope?: { id: string }; id?: string; verdict?: string; sequence?: bigint }): string {
-  if (one?.envelope !== undefined) return one.envelope.id
-  if (one?.verdict !== undefined) return `${one.verdict} ${one.sequence}`
-  return one?.id ?? ''
-}
-
-function answerOf(answer: unknown): string {
-  if (!Array.isArray(answer)) return typeof answer === 'number' ? String(answer) : ''
-  const names = answer.map((one) => (typeof one === 'string' ? one : nameOf(one))).filter((name) => name !== '')
-  return names.length > 0 ? names.join(' ') : String(answer.length)
+  return envelopes.map(() => ({ status: 'failed', error: bareError({ code, effect, cause, transport: 'memory' }) }))
 }
