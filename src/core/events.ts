@@ -4,6 +4,7 @@ import type { FairleadError } from '../errors/base.ts'
 import type { DiscoveryEvent, RegistrationEvent } from './discovery-events.ts'
 import type { ConsumerEvent, OutboxEvent, RelayEvent, RequestEvent } from './message-events.ts'
 import type { ProcessEvent } from './process-events.ts'
+import type { ReplicaEvent } from './replica-events.ts'
 
 /** Which call an event is about. */
 export interface CallFacts {
@@ -18,6 +19,7 @@ export type PipelineEvent =
   | RelayEvent
   | RequestEvent
   | ProcessEvent
+  | ReplicaEvent
   | DiscoveryEvent
   | RegistrationEvent
   | (CallFacts & {

@@ -21,6 +21,7 @@ export * from './consumer/index.ts'
 export { type DecodeOptions, decodeMessage } from './decode.ts'
 export { type EncodeOptions, encodeMessage } from './encode.ts'
 export * from './inbox/index.ts'
+export type { InnerConsumerOptions } from './inner-consumer.ts'
 export { type JsonCodecOptions, jsonCodec } from './json-codec.ts'
 export * from './outbox/index.ts'
 export * from './process/index.ts'
@@ -32,6 +33,7 @@ export {
   type PublisherOptions,
   type Receipt,
 } from './publisher.ts'
+export * from './replica/index.ts'
 export * from './request-reply/index.ts'
 export type { PublishResult } from './shipment.ts'
 export * from './triggers/index.ts'

@@ -1,0 +1,125 @@
+// How old a copy is, and what a read makes of it.
+import { describe, expect, it } from 'vitest'
+import type { Backlog, MessageTransport } from '../../../src/core/contracts/transport.ts'
+import { errorOf } from '../kit.ts'
+import { type CustomerOptions, channelOf, customer, replicaOf, sourceOf } from './kit.ts'
+import { memoryLab } from './memory-lab.ts'
+
+const setUp = async (options: Partial<CustomerOptions> = {}) => {
+  const lab = memoryLab()
+  const channel = channelOf('customers')
+  const transport = lab.transport()
+  let broker: 'up' | 'silent' | 'cannot say' | Backlog = 'up'
+  const watched: MessageTransport = Object.assign(Object.create(transport) as MessageTransport, {
+    inspect: (from: never) => {
+      if (broker === 'silent') return new Promise<never>(() => undefined)
+      return broker === 'up' ? transport.inspect?.(from) : Promise.resolve(broker)
+    },
+  })
+  await lab.make('copy')
+  const source = sourceOf(lab, transport, channel)
+  await source.change('a', customer('a'))
+  const replica = replicaOf(lab, await lab.process(), 'copy', watched, channel, {
+    snapshot: source.snapshot(),
+    probeEveryMs: 5_000,
+    lookEveryMs: 5_000,
+    ...options,
+  })
+  await replica.start()
+  await lab.until(async () => (await replica.staleness()).state === 'live')
+  const settled = async <T>(work: Promise<T>): Promise<T> => {
+    let done = false
+    const ends = work.finally(() => {
+      done = true
+    })
+    ends.catch(() => undefined)
+    await lab.until(() => done)
+    return ends
+  }
+  return { lab, source, replica, settled, broker: (is: typeof broker) => void (broker = is) }
+}
+const called = async () => customer('called')
+
+describe('the age of a copy', () => {
+  it('is nothing while nothing waits, however long ago the last change was', async () => {
+    const { lab, replica } = await setUp()
+    await lab.pass(3_600_000)
+    const { behindMs, waiting } = await replica.staleness()
+    expect([behindMs, waiting]).toEqual([0, 0])
+    expect(await replica.read('a', { maxAgeMs: 1, otherwise: called })).toMatchObject({ from: 'copy', ageMs: 0 })
+    await replica.close()
+  })
+
+  it('grows while the broker is silent: too old is a call, or an error that says how old', async () => {
+    const { lab, replica, broker, settled } = await setUp()
+    broker('silent')
+    await lab.pass(60_000)
+    expect(await settled(replica.read('a', { maxAgeMs: 120_000, otherwise: called }))).toMatchObject({ from: 'copy' })
+    expect(await settled(replica.read('a', { maxAgeMs: 30_000, otherwise: called }))).toEqual({
+      value: customer('called'),
+      from: 'call',
+      ageMs: 0,
+    })
+    const error = await errorOf(() => settled(replica.read('a', { maxAgeMs: 30_000 })))
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', effect: 'none', transient: true, details: { why: 'old' } })
+    expect((error.details as { ageMs: number }).ageMs).toBeGreaterThanOrEqual(60_000)
+    // Without a bound it answers, and says how old it is.
+    const { from, ageMs } = await replica.read('a')
+    expect([from, ageMs >= 60_000]).toEqual(['copy', true])
+    expect(replica.events.filter(({ type }) => type === 'replica-missed')).toMatchObject([
+      { why: 'old', called: true },
+      { why: 'old', called: false },
+    ])
+    const asked = replica.staleness()
+    expect(await settled(asked)).toMatchObject({ state: 'live', waiting: undefined })
+    broker('up')
+    expect(await settled(replica.read('a', { maxAgeMs: 1 }))).toMatchObject({ from: 'copy', ageMs: 0 })
+    await replica.close()
+  })
+
+  it('is that of what waits: messages that were handled do not hide older ones', async () => {
+    const { lab, source, replica, broker } = await setUp()
+    await lab.pass(100_000)
+    broker({ waiting: 5, oldestMs: 40_000 })
+    await source.alive()
+    await lab.pass(100)
+    const { behindMs, waiting, lastEventAt } = await replica.staleness()
+    expect(waiting).toBe(5)
+    expect(behindMs).toBeGreaterThanOrEqual(40_000)
+    expect(behindMs).toBeLessThan(41_000)
+    expect(lab.clock.wallNow() - Number(lastEventAt)).toBeLessThan(1_000)
+    expect(await replica.read('a', { maxAgeMs: 10_000, otherwise: called })).toMatchObject({ from: 'call' })
+    expect(await replica.read('a', { maxAgeMs: 60_000, otherwise: called })).toMatchObject({ from: 'copy' })
+    await replica.close()
+  })
+
+  it('is that of the last message where the broker cannot say: a heartbeat keeps it young', async () => {
+    const blind = memoryLab()
+    const channel = channelOf('blind')
+    const transport = blind.transport()
+    const unasked: MessageTransport = Object.assign(Object.create(transport) as MessageTransport, {
+      inspect: undefined,
+    })
+    const other = sourceOf(blind, transport, channel)
+    const second = replicaOf(blind, await blind.process(), 'blind', unasked, channel, { snapshot: other.snapshot() })
+    await second.start()
+    await blind.until(async () => (await second.staleness()).state === 'live')
+    await blind.pass(50_000)
+    expect((await second.staleness()).behindMs).toBeGreaterThanOrEqual(50_000)
+    await other.alive()
+    await blind.pass(100)
+    expect((await second.staleness()).behindMs).toBeLessThan(1_000)
+    await second.close()
+  })
+
+  it('rejects with what the call rejects with', async () => {
+    const { lab, replica, broker, settled } = await setUp()
+    broker('silent')
+    await lab.pass(60_000)
+    const down = new Error('the owner is down as well')
+    const answer = settled(replica.read('a', { maxAgeMs: 1_000, otherwise: () => Promise.reject(down) }))
+    await expect(answer).rejects.toBe(down)
+    expect(await replica.read('a')).toMatchObject({ from: 'copy' })
+    await replica.close()
+  })
+})

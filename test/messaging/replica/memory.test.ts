@@ -1,0 +1,5 @@
+// Replicas on the memory store and the memory transport.
+import { memoryLab } from './memory-lab.ts'
+import { replicaCases } from './replica-cases.ts'
+
+replicaCases('in memory', async () => memoryLab())

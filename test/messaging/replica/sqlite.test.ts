@@ -1,0 +1,5 @@
+// Replicas in a SQLite file.
+import { replicaCases } from './replica-cases.ts'
+import { sqliteLab } from './sqlite-lab.ts'
+
+replicaCases('on SQLite', sqliteLab)
