@@ -7,6 +7,7 @@ import type { Line } from './lines.ts'
 import { printLines } from './lines.ts'
 import { benchMessaging } from './messaging/messaging.ts'
 import { benchOutbox } from './outbox/outbox.ts'
+import { benchProcess } from './process/process.ts'
 import { benchRpi } from './rpi/rpi.ts'
 
 /** What an area gives: its lines, and whatever else belongs into the JSON. */
@@ -23,6 +24,7 @@ const AREAS: Readonly<
   outbox: benchOutbox,
   discovery: benchDiscovery,
   brokers: benchBrokers,
+  process: benchProcess,
 }
 
 const [area = '', ...rest] = process.argv.slice(2)
@@ -32,7 +34,7 @@ const bench = AREAS[area]
 if (bench === undefined || unknown.length > 0) {
   console.error(`usage: npm run bench -- ${Object.keys(AREAS).join('|')} [--check] [--quick] [--only=<part>]`)
   console.error(
-    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick, dispatch, trouble (discovery); rabbitmq, kafka, relay (brokers)',
+    'parts: calls, http (rpi); memory, waiting, postgres (messaging); relay, append, latency, inbox, backlog (outbox); pick, dispatch, trouble (discovery); rabbitmq, kafka, relay (brokers); steps, open (process)',
   )
   process.exit(2)
 }
