@@ -5,8 +5,8 @@ import { memoryBroker, memoryTransport } from 'fairlead/memory'
 import { openSqlite } from 'fairlead/sqlite'
 import { memoryRpiTransport } from 'fairlead/testing'
 import { expect, test } from 'vitest'
-import { orderService } from '../../examples/replica.ts'
-import { owner } from '../../examples/replica-owner.ts'
+import { orderService } from '../../examples/replica/order-service.ts'
+import { owner } from '../../examples/replica/owner.ts'
 
 const until = async (condition: () => Promise<boolean>): Promise<void> => {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5))

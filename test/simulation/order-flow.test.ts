@@ -5,17 +5,23 @@ import { mutants } from './mutants.ts'
 import { orderFlow } from './order-flow.ts'
 
 const SEED = 1
+// Three faults of the order of a key were found from here on: rights that end in another order, renewals that fail, a loss that the broker knows nothing of.
+const FOUND_FROM = 31_001
 const SCHEDULES = 1_000
 
 describe('order flow', () => {
-  it(`loses nothing, does nothing twice, and keeps the order of each key in ${SCHEDULES} schedules`, {
-    timeout: 300_000,
-  }, async () => {
-    const { failure, schedules, faults } = await explore(orderFlow(), { schedules: SCHEDULES, seed: SEED })
-    expect(failure?.text).toBeUndefined()
-    expect(schedules).toBe(SCHEDULES)
-    expect(faults).toBeGreaterThan(SCHEDULES)
-  })
+  it.each([SEED, FOUND_FROM])(
+    `loses nothing, does nothing twice, and keeps the order of each key in ${SCHEDULES} schedules from %i on`,
+    {
+      timeout: 300_000,
+    },
+    async (seed) => {
+      const { failure, schedules, faults } = await explore(orderFlow(), { schedules: SCHEDULES, seed })
+      expect(failure?.text).toBeUndefined()
+      expect(schedules).toBe(SCHEDULES)
+      expect(faults).toBeGreaterThan(SCHEDULES)
+    },
+  )
 
   describe('broken on purpose', () => {
     it.each(mutants)('$name: is found', { timeout: 300_000 }, async ({ name, breaks, breakage }) => {

@@ -4,10 +4,8 @@ import type { AmqpChannel } from './driver.ts'
 /** What is acknowledged on one channel. Delivery tags count up on it, one by one. */
 export class AckLine {
   private readonly channel: AmqpChannel
-  // Every message below it is settled.
-  private floor: number | undefined
-  // Settled ones at and above it.
-  private readonly settled = new Set<number>()
+  // Messages that are not settled, in the order of their tags.
+  private readonly open = new Set<number>()
   private waiting: number[] = []
 
   constructor(channel: AmqpChannel) {
@@ -16,7 +14,7 @@ export class AckLine {
 
   /** A message came. */
   came(tag: number): void {
-    this.floor ??= tag
+    this.open.add(tag)
   }
 
   /** To be acknowledged with the next `write`. */
@@ -26,7 +24,7 @@ export class AckLine {
 
   /** Gives it back at once. */
   nack(tag: number): void {
-    this.settled.add(tag)
+    this.open.delete(tag)
     this.channel.nack(tag, true)
   }
 
@@ -34,15 +32,13 @@ export class AckLine {
   write(): void {
     const tags = this.waiting
     this.waiting = []
-    for (const tag of tags) this.settled.add(tag)
-    let floor = this.floor ?? 0
-    while (this.settled.delete(floor)) floor++
-    this.floor = floor
+    for (const tag of tags) this.open.delete(tag)
+    const [first = Infinity] = this.open
     // The one that is named has to be open: of one that was given back the broker knows nothing any more, and would end the channel.
     let last = 0
     let together = 0
     for (const tag of tags) {
-      if (tag >= floor) this.channel.ack(tag)
+      if (tag > first) this.channel.ack(tag)
       else {
         together++
         if (tag > last) last = tag

@@ -53,6 +53,7 @@ export class Desk implements Hand {
   readonly #settler: Settler
   /** Lanes by id of those without a key whose right was lost while their handler runs on: they must not be begun again beside it. */
   readonly #zombies: Lanes
+  #arrived = 0
   #scheduled: boolean
   readonly #round: () => void
   #whenIdle: (() => void) | undefined
@@ -68,7 +69,9 @@ export class Desk implements Hand {
     this.settling = 0
     this.mode = 'go'
     this.lastError = undefined
-    this.leases = new Leases(settings.world.clock, this.all, (held, error) => this.lose(held, error))
+    this.leases = new Leases(settings.world.clock, this.all, (held, error, byBroker) =>
+      this.lose(held, error, byBroker),
+    )
     this.#throttle = throttle
     this.#gate = gate
     this.#afterRound = afterRound
@@ -87,7 +90,7 @@ export class Desk implements Hand {
   // ---- coming in ----
 
   arrive(delivery: Delivery, subscription: number): void {
-    const held = new Held(delivery, subscription, this.settings.world.clock.now())
+    const held = new Held(delivery, subscription, this.settings.world.clock.now(), ++this.#arrived)
     this.all.add(held)
     if (this.teller.heard) this.teller.received(held)
     const stopLost = delivery.onLost(() => this.lose(held, lostBy(delivery)))
@@ -104,7 +107,7 @@ export class Desk implements Hand {
     const passes = key !== undefined && this.lanes.passes(held, key)
     if ((this.mode !== 'go' || passes) && this.#settler.canGiveBack) {
       this.enter(held)
-      this.#settler.giveBack(held)
+      this.#settler.giveBack(held, passes ? this.lanes.untold(key) : undefined)
       return
     }
     this.enter(held)
@@ -181,11 +184,14 @@ export class Desk implements Hand {
   // ---- losses ----
 
   /** The right to settle is gone: its handler is told, and nothing more is said of it. */
-  lose(held: Held, error: FairleadError): void {
+  lose(held: Held, error: FairleadError, byBroker: boolean = true): void {
     if (held.lost !== undefined || held.state === 'gone') return
     held.lost = error
     if (held.state === 'settling') return
     if (this.teller.heard) this.teller.lost(held, held.state === 'running' ? 'handling' : 'waiting', error)
+    const ordered = keepsOrder(this.settings.transport.capabilities)
+    // To the broker it may be ours still, and what comes after it too: it has to be told first.
+    const told = ordered && !byBroker ? this.#settler.letGo(held) : undefined
     const behind = this.#settler.behind(held)
     if (held.state === 'running') {
       this.all.delete(held)
@@ -194,9 +200,9 @@ export class Desk implements Hand {
       if (run?.held.every((each) => each.lost !== undefined)) run.abort(error)
     } else this.bury(held)
     // They would overtake it: it is handed out again, and so are they, behind it.
-    if (keepsOrder(this.settings.transport.capabilities)) {
-      this.lanes.goesBack(held)
-      for (const each of behind) this.#settler.giveBack(each)
+    if (ordered) {
+      this.lanes.goesBack(held, told)
+      for (const each of behind) this.#settler.giveBack(each, told)
     }
     this.soon()
   }

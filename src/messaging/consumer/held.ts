@@ -22,6 +22,8 @@ export class Held {
   /** Which subscription it came from: the right to settle ends with it. */
   readonly subscription: number
   readonly arrivedAt: number
+  /** Counts up in the order of arrival. */
+  readonly place: number
   state: HeldState
   lane: Lane | undefined
   /** Neighbours in the lane. */
@@ -48,11 +50,12 @@ export class Held {
   stopLost: (() => void) | undefined
   stopRevoking: (() => void) | undefined
 
-  constructor(delivery: Delivery, subscription: number, now: number) {
+  constructor(delivery: Delivery, subscription: number, now: number, place: number) {
     this.delivery = delivery
     this.id = delivery.envelope.id
     this.subscription = subscription
     this.arrivedAt = now
+    this.place = place
     this.state = 'queued'
     this.lane = undefined
     this.ahead = undefined

@@ -4,11 +4,22 @@ import { type Held, Lane } from './held.ts'
 
 const MOST_GONE = 10_000
 
+/** One that went back, or was taken back. `too early`: one before it went back after it. `here`: it came again. */
+interface Gone {
+  state: 'in order' | 'too early' | 'here'
+  /** In the order of arrival, when it first went back. */
+  readonly place: number
+  /** Its redeliveries then, where the broker counts. */
+  readonly redeliveries: number | undefined
+  /** The broker is being told: until it knows, it takes it for ours, and hands out here what comes after it. */
+  told: Promise<unknown> | undefined
+}
+
 /** All lanes, by key. A lane lives as long as somebody stands in it. */
 export class Lanes {
   readonly #byKey: Map<string, Lane>
-  /** By key the ids of those that went back, in order. `too early`: one before it went back after it. `here`: it came again. */
-  readonly #goneBack: Map<string, Map<string, 'in order' | 'too early' | 'here'>>
+  /** By key the ids of those that went back, in order. */
+  readonly #goneBack: Map<string, Map<string, Gone>>
 
   constructor() {
     this.#byKey = new Map()
@@ -40,7 +51,7 @@ export class Lanes {
   /**
    * It goes back to the broker, or was taken back: what was handed out before that, and is still on its way here, has its place behind it.
    */
-  goesBack({ id, delivery }: Held): void {
+  goesBack({ id, delivery, place }: Held, told?: Promise<unknown> | undefined): void {
     const { key } = delivery.envelope
     if (key === undefined) return
     let gone = this.#goneBack.get(key)
@@ -50,34 +61,54 @@ export class Lanes {
       // Of what is forgotten the worst is that it is handled too early.
       if (this.#goneBack.size > MOST_GONE) this.#goneBack.delete(this.#goneBack.keys().next().value as string)
     }
-    if (gone.has(id)) {
-      let behind = false
-      for (const each of gone.keys()) {
-        if (behind && gone.get(each) === 'in order') gone.set(each, 'too early')
-        behind ||= each === id
-      }
+    const { redeliveries } = delivery
+    const before = gone.get(id)
+    if (before !== undefined && isCopyOf(before, redeliveries)) return
+    const at = before?.place ?? place
+    // Rights end in any order: what stood behind it may have gone before it, and be on its way here again.
+    const behind = [...gone].filter(([, one]) => one.place > at)
+    for (const [each, one] of behind) {
+      if (one.state === 'in order') one.state = 'too early'
+      if (before === undefined) gone.delete(each)
     }
-    gone.set(id, 'in order')
+    const now: Gone = { state: 'in order', place: at, redeliveries, told }
+    gone.set(id, now)
+    void told?.then(() => {
+      now.told = undefined
+    })
+    for (const [each, one] of behind) gone.set(each, one)
   }
 
   /**
    * Whether it may be here before others that went back, and whose place is before its own. Once it has gone back after them itself it comes in order:
    * if they are not here by then, another consumer has handled them.
    */
-  passes({ id }: Held, key: string): boolean {
+  passes({ id, delivery }: Held, key: string): boolean {
     if (this.#goneBack.size === 0) return false
     const gone = this.#goneBack.get(key)
     if (gone === undefined) return false
     const own = gone.get(id)
     // It never went back: it was behind all of them, and is again once they are here.
-    if (own === undefined) return [...gone.values()].some((each) => each !== 'here')
-    if (own !== 'in order') return true
-    for (const each of gone.keys()) {
-      if (each === id) break
-      if (gone.get(each) !== 'here') gone.delete(each)
+    if (own === undefined) return [...gone.values()].some(({ state }) => state !== 'here')
+    if (own.state !== 'in order' || isCopyOf(own, delivery.redeliveries)) return true
+    for (const each of gone.values()) {
+      if (each === own) break
+      if (each.told !== undefined) return true
     }
-    gone.set(id, 'here')
+    for (const [each, { state }] of gone) {
+      if (each === id) break
+      if (state !== 'here') gone.delete(each)
+    }
+    own.state = 'here'
     return false
+  }
+
+  /** Of a key: until when what passes is not to be given back, or it would be handed out here again at once. */
+  untold(key: string): Promise<unknown> | undefined {
+    const gone = this.#goneBack.get(key)
+    if (gone === undefined) return undefined
+    for (const { told } of gone.values()) if (told !== undefined) return told
+    return undefined
   }
 
   /** It is settled for good: nothing waits for it any more. */
@@ -91,6 +122,11 @@ export class Lanes {
   has(key: string): boolean {
     return this.#byKey.size > 0 && this.#byKey.has(key)
   }
+}
+
+// A message may be at the broker twice (two relays sent it). The other one was handed out no more often than the one that went back; that one comes again with a higher count.
+function isCopyOf({ redeliveries: before }: Gone, redeliveries: number | undefined): boolean {
+  return before !== undefined && redeliveries !== undefined && redeliveries <= before
 }
 
 /** Those whose turn it is, first come first served. Linked through themselves: a turn allocates nothing. */

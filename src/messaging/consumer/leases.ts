@@ -8,17 +8,21 @@ import type { Held } from './held.ts'
 
 /**
  * Renews at a third of the lease, all that are due in one go, so that a transport can batch them. One timer for all; it waits for the event loop as
- * handlers do: a process that is stuck loses its leases, as it should. A renewal that fails, or is not answered within the lease, is a loss.
+ * handlers do: a process that is stuck loses its leases, as it should. A renewal that fails is tried again as long as the lease lasts; one that is not answered within it is a loss.
  */
 export class Leases {
   readonly #clock: Clock
   readonly #all: ReadonlySet<Held>
-  readonly #lost: (held: Held, error: FairleadError) => void
+  readonly #lost: (held: Held, error: FairleadError, byBroker: boolean) => void
   #everyMs: number
   #timer: Timer
   #set: boolean
 
-  constructor(clock: Clock, all: ReadonlySet<Held>, lost: (held: Held, error: FairleadError) => void) {
+  constructor(
+    clock: Clock,
+    all: ReadonlySet<Held>,
+    lost: (held: Held, error: FairleadError, byBroker: boolean) => void,
+  ) {
     this.#clock = clock
     this.#all = all
     this.#lost = lost
@@ -60,7 +64,7 @@ export class Leases {
       any = true
       const age = now - held.leasedAt
       if (held.extending) {
-        if (age >= leaseMs) this.#lost(held, unanswered(leaseMs))
+        if (age >= leaseMs) this.#lost(held, unanswered(leaseMs), false)
       } else if (age * 3 >= leaseMs - SLACK_MS) this.#extend(held, leaseMs, now)
     }
     if (any && !this.#set) this.#arm()
@@ -81,8 +85,9 @@ export class Leases {
       },
       (error) => {
         held.extending = false
-        if (held.state !== 'gone' && held.state !== 'settling' && held.lost === undefined)
-          this.#lost(held, asLoss(error))
+        if (held.state === 'gone' || held.state === 'settling' || held.lost !== undefined) return
+        const byBroker = isFairleadError(error, 'LEASE_LOST')
+        if (byBroker || this.#clock.now() - held.leasedAt >= leaseMs) this.#lost(held, asLoss(error), byBroker)
       },
     )
   }

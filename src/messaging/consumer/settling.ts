@@ -2,6 +2,7 @@
 // messages that come too early, too late, too often, or that nobody can read.
 import type { SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { MessageOutcome } from '../../core/message-events.ts'
+import { endsWithin } from '../../core/patience.ts'
 import { type FairleadError, isFairleadError } from '../../errors/base.ts'
 import { classify } from '../../errors/classify.ts'
 import { giveUp } from './dead-letters.ts'
@@ -22,8 +23,10 @@ export interface Settler {
   carryOut(held: Held, verdict: Verdict): void
   /** Those of its key that came after it and have not begun. */
   behind(held: Held): readonly Held[]
-  /** Unhandled: it is not held against the message, as far as we remember. */
-  giveBack(held: Held): void
+  /** Unhandled: it is not held against the message, as far as we remember. `after`: the broker is told only then. */
+  giveBack(held: Held, after?: Promise<unknown> | undefined): void
+  /** Tells the broker that it is not ours any more. Resolves once it knows, or after a while. */
+  letGo(held: Held): Promise<unknown> | undefined
   giveAllBack(): void
   /** All that is in hand waits for one that is held back: gives the longest such lane back, where the broker keeps its order. */
   relieve(): void
@@ -32,6 +35,7 @@ export interface Settler {
 /** Further tries to tell the broker, and how long before each. */
 const TELL_AGAIN_MS: readonly number[] = [200, 1_000, 5_000]
 const GIVE_UP_AGAIN_MS = 5_000
+const LET_GO_WITHIN_MS = 5_000
 
 export function settlerOf(desk: Hand): Settler {
   const { settings, teller, notes } = desk
@@ -126,12 +130,24 @@ export function settlerOf(desk: Hand): Settler {
     verdict: SettleVerdict,
     options: SettleOptions | undefined,
     outcome: MessageOutcome,
+    after?: Promise<unknown> | undefined,
   ): void => {
     begin(held)
-    held.delivery.settle(verdict, options).then(
+    const tellIt = (): Promise<void> => held.delivery.settle(verdict, options)
+    const telling = after === undefined ? tellIt() : after.then(tellIt)
+    telling.then(
       () => settled(held, outcome),
-      (error) => tellAgain(held, () => held.delivery.settle(verdict, options), outcome, error, 0),
+      (error) => tellAgain(held, tellIt, outcome, error, 0),
     )
+  }
+
+  // What came behind it while it could not be told would have its turn before it.
+  const settledLate = (held: Held, outcome: MessageOutcome): void => {
+    const behind = outcome === 'later' && keepsOrder(capabilities) ? behindOf(held) : []
+    settled(held, outcome)
+    if (behind.length === 0) return
+    desk.lanes.goesBack(held)
+    for (const each of behind) giveBack(each)
   }
 
   // Told twice is told once. A broker that cannot be reached just now may be in a moment, and the right is still ours.
@@ -156,7 +172,7 @@ export function settlerOf(desk: Hand): Settler {
       () => {
         held.timer = undefined
         tellIt().then(
-          () => settled(held, outcome),
+          () => settledLate(held, outcome),
           (next) => tellAgain(held, tellIt, outcome, next, tries + 1),
         )
       },
@@ -219,7 +235,13 @@ export function settlerOf(desk: Hand): Settler {
     for (const each of behind) giveBack(each)
   }
 
-  const returnIt = (held: Held, delayMs: number, reason: string, passes: boolean): void => {
+  const returnIt = (
+    held: Held,
+    delayMs: number,
+    reason: string,
+    passes: boolean,
+    after?: Promise<unknown> | undefined,
+  ): void => {
     if (held.timer !== undefined) clock.clearTimer(held.timer)
     held.timer = undefined
     if (!passes && keepsOrder(capabilities)) desk.lanes.goesBack(held)
@@ -234,6 +256,7 @@ export function settlerOf(desk: Hand): Settler {
         ...(passes && nack === 'either' ? { overtake: true } : {}),
       },
       'later',
+      after,
     )
   }
 
@@ -271,7 +294,7 @@ export function settlerOf(desk: Hand): Settler {
     return found
   }
 
-  const giveBack = (held: Held): void => {
+  const giveBack = (held: Held, after?: Promise<unknown> | undefined): void => {
     if (held.state !== 'queued' && held.state !== 'resting') return
     if (!canGiveBack) {
       desk.putAway(held)
@@ -280,7 +303,13 @@ export function settlerOf(desk: Hand): Settler {
     const restMs = held.state === 'resting' ? Math.max(0, held.restsUntil - clock.now()) : 0
     const beside = held.state === 'resting' && held.lane === undefined
     notes.add(held.id, 'innocent')
-    returnIt(held, restMs, 'given back unhandled', beside)
+    returnIt(held, restMs, 'given back unhandled', beside, after)
+  }
+
+  const letGo = (held: Held): Promise<unknown> | undefined => {
+    if (!canGiveBack) return undefined
+    const telling = held.delivery.settle('retry', { reason: 'its lease could not be renewed' })
+    return endsWithin(telling, held.delivery.leaseMs ?? LET_GO_WITHIN_MS, clock).catch(() => undefined)
   }
 
   const giveAllBack = (): void => {
@@ -315,6 +344,7 @@ export function settlerOf(desk: Hand): Settler {
     stageOf,
     behind: behindOf,
     giveBack,
+    letGo,
     giveAllBack,
     relieve,
     carryOut(held, verdict) {

@@ -4,7 +4,14 @@ import type { Delivery } from '../../../src/core/contracts/transport.ts'
 import { Held } from '../../../src/messaging/consumer/held.ts'
 import { Lanes } from '../../../src/messaging/consumer/lanes.ts'
 
-const held = (id: string): Held => new Held({ envelope: { id, key: 'k' } } as Delivery, 1, 0)
+let arrived = 0
+const held = (id: string, redeliveries?: number): Held =>
+  new Held(
+    { envelope: { id, key: 'k' }, ...(redeliveries === undefined ? {} : { redeliveries }) } as Delivery,
+    1,
+    0,
+    ++arrived,
+  )
 const arrives = (lanes: Lanes, id: string): boolean => lanes.passes(held(id), 'k')
 
 describe('lanes', () => {
@@ -54,6 +61,54 @@ describe('lanes', () => {
       return passes
     })
     expect(back.filter(Boolean)).toEqual([])
+  })
+
+  it('take a second copy of one that went back for none that came again', () => {
+    const lanes = new Lanes()
+    for (const id of ['a', 'b', 'c']) lanes.goesBack(held(id, 0))
+    // Two relays sent it: its place is behind them all.
+    expect(lanes.passes(held('b', 0), 'k')).toBe(true)
+    lanes.goesBack(held('b', 0))
+    expect(['a', 'b', 'c'].map((id) => lanes.passes(held(id, 1), 'k'))).toEqual([false, false, false])
+    for (const id of ['a', 'b', 'c']) lanes.done(held(id, 1))
+    expect(lanes.passes(held('b', 1), 'k')).toBe(false)
+  })
+
+  it('know the order where rights end in another one', () => {
+    const lanes = new Lanes()
+    const ids = ['a', 'b', 'c', 'd']
+    const [a, b, c, d] = ids.map((id) => held(id, 0)) as [Held, Held, Held, Held]
+    for (const each of [b, c, a, d]) lanes.goesBack(each)
+    // Those that went before it may come before it: they go back once more.
+    const passed = ids.map((id) => {
+      const one = held(id, 1)
+      const passes = lanes.passes(one, 'k')
+      if (passes) lanes.goesBack(one)
+      return passes
+    })
+    expect(passed).toEqual([false, true, true, true])
+    expect(['b', 'c', 'd'].map((id) => lanes.passes(held(id, 2), 'k'))).toEqual([false, false, false])
+  })
+
+  it('let nothing by as long as the broker takes one before it for ours', async () => {
+    const lanes = new Lanes()
+    const [a, b] = [held('a', 0), held('b', 0)]
+    let tell = (_: unknown): void => {}
+    lanes.goesBack(
+      a,
+      new Promise((resolve) => {
+        tell = resolve
+      }),
+    )
+    lanes.goesBack(b)
+    expect(lanes.untold('k')).toBeInstanceOf(Promise)
+    const early = held('b', 1)
+    expect(lanes.passes(early, 'k')).toBe(true)
+    lanes.goesBack(early)
+    tell(undefined)
+    await Promise.resolve()
+    expect(lanes.untold('k')).toBeUndefined()
+    expect([lanes.passes(held('a', 1), 'k'), lanes.passes(held('b', 2), 'k')]).toEqual([false, false])
   })
 
   it('forget all that when it is settled for good', () => {

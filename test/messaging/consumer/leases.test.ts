@@ -33,8 +33,9 @@ describe('leases', () => {
     }
   })
 
-  test('a renewal that fails is a loss: the handler is aborted', async () => {
+  test('a renewal that fails is tried again as long as the lease lasts; then it is a loss: the handler is aborted', async () => {
     const aborted: unknown[] = []
+    let asked = 0
     const { broker, settle, clock, consumer } = await bench({
       handlers: {
         placed: (_, context) => {
@@ -43,11 +44,15 @@ describe('leases', () => {
         },
       },
     })
-    const handed = broker.deliver({ leaseMs: 3_000, extend: () => Promise.reject(new Error('network')) })
+    const extend = (): Promise<void> => Promise.reject(new Error(`network ${++asked}`))
+    const handed = broker.deliver({ leaseMs: 3_000, extend })
     await settle()
+    await clock.advance(2_000)
+    expect({ asked, aborted }).toEqual({ asked: 2, aborted: [] })
     await clock.advance(1_000)
-    expect(aborted).toMatchObject([{ code: 'LEASE_LOST', cause: { message: 'network' } }])
-    expect(handed.verdict).toBe('open')
+    expect(aborted).toMatchObject([{ code: 'LEASE_LOST', cause: { message: 'network 3' } }])
+    // To the broker it may be ours still: then it would hand out here what comes after it.
+    expect(handed.verdict).toBe('retry')
     expect(consumer.health().held).toBe(0)
   })
 

@@ -29,6 +29,8 @@ async function play({ keys, seed, onFailure, concurrency, prefetch, consumers, b
   const broker = memoryBroker({ clock })
   const done = new Map<string, string>()
   const runningHere = new Map<string, number>()
+  // What a handler throws is the consumer's to deal with: it would fail no test.
+  const wrong: string[] = []
   const keyOf = (id: string): number => keys[Number(id)] as number
 
   // A broker whose renewals and settlements fail now and then.
@@ -66,12 +68,12 @@ async function play({ keys, seed, onFailure, concurrency, prefetch, consumers, b
       const key = keyOf(id)
       keys.forEach((other, at) => {
         if (other === key && at < Number(id) && !ids.includes(String(at)))
-          expect(done.has(String(at)), `${id} begun before ${at} of its key ${key} was done`).toBe(true)
+          if (!done.has(String(at))) wrong.push(`${id} begun before ${at} of its key ${key} was done`)
       })
     }
     for (const key of new Set(ids.map(keyOf))) {
       const here = `${consumer}/${key}`
-      expect(runningHere.get(here) ?? 0, `two handlers of key ${key} at once`).toBe(0)
+      if (runningHere.get(here) === 1) wrong.push(`two handlers of key ${key} at once`)
       runningHere.set(here, 1)
     }
   }
@@ -141,6 +143,7 @@ async function play({ keys, seed, onFailure, concurrency, prefetch, consumers, b
   const closing = Promise.all(all.map((consumer) => consumer.close({ withinMs: 1_000 })))
   await clock.advance(5_000)
   await closing
+  expect(wrong).toEqual([])
 }
 
 test('order per key, under failures, wishes, lost leases and brokers that cannot be told', async () => {

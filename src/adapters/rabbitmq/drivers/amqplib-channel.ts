@@ -129,12 +129,10 @@ export function amqplibChannel(raw: AmqplibChannel | AmqplibConfirmChannel, lost
       ).then(nothing),
     cancel: (consumerTag) => ask(() => raw.cancel(consumerTag)).then(nothing),
     ack(deliveryTag, multiple = false) {
-      if (closed || closing) return
-      raw.ack({ fields: { deliveryTag } }, multiple)
+      if (!closed && !closing) written(() => raw.ack({ fields: { deliveryTag } }, multiple))
     },
     nack(deliveryTag, requeue, multiple = false) {
-      if (closed || closing) return
-      raw.nack({ fields: { deliveryTag } }, multiple, requeue)
+      if (!closed && !closing) written(() => raw.nack({ fields: { deliveryTag } }, multiple, requeue))
     },
     async get(queue) {
       const message = await ask(() => raw.get(queue, { noAck: false }))
@@ -210,6 +208,15 @@ function textOf(value: unknown): string | undefined {
 
 function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined
+}
+
+// A connection that begins to end refuses to write a while before its channels say that they are closed. What is unacknowledged then comes again.
+function written(write: () => void): void {
+  try {
+    write()
+  } catch {
+    // Its end is told to whoever waits for an answer.
+  }
 }
 
 function notEncoded(error: unknown): Error {

@@ -3,7 +3,7 @@ import { createProxy } from 'fairlead'
 import type { MessageTransport, RpiTransport } from 'fairlead/core'
 import { replica, snapshotFrom, sqlReplicaTable } from 'fairlead/messaging'
 import { type SqliteFile, sqliteStore } from 'fairlead/sqlite'
-import { contractOf, eventsOf, type Value } from './replica-items.ts'
+import { contractOf, eventsOf, type Value } from './items.ts'
 
 // The columns of the value are nullable: a tombstone holds none.
 const tableOf = (name: string) =>

@@ -3,7 +3,7 @@ import { createOutbox, createRelay, createServerAdapter } from 'fairlead'
 import type { MessageTransport } from 'fairlead/core'
 import { serveSnapshot } from 'fairlead/messaging'
 import { openSqlite, sqliteStore } from 'fairlead/sqlite'
-import { contractOf, eventsOf, Item, type Value } from './replica-items.ts'
+import { contractOf, eventsOf, Item, type Value } from './items.ts'
 
 const TABLE = 'create table items (id text primary key, version int, name text, cents int, country text)'
 const CHANGE = `insert into items values (?, 1, ?, ?, ?) on conflict (id) do update set version = version + 1,

@@ -1,7 +1,7 @@
 // Recipe: two synchronous calls become two local reads. The order service keeps a copy of all products, and of the customers of its own country only.
 import type { MessageTransport, RpiTransport } from 'fairlead/core'
 import { type SqliteFile, sqliteStore } from 'fairlead/sqlite'
-import { copyOf } from './replica-copy.ts'
+import { copyOf } from './copy.ts'
 
 export async function orderService(file: SqliteFile, transport: MessageTransport, rpi: (name: string) => RpiTransport) {
   await sqliteStore(file).migrate()
