@@ -74,7 +74,11 @@ export class Network {
           (value) =>
             life.run(() => {
               over()
-              resolve(copied(value))
+              try {
+                resolve(copied(value))
+              } catch (error) {
+                reject(failed(error, to))
+              }
             }),
           (error: unknown) =>
             life.run(() => {

@@ -140,7 +140,8 @@ export class SqlConnection<Tx> {
   /** What was done since the mark is undone, the time included. */
   async undo(): Promise<void> {
     this.#clockAt = undefined
-    await this.statement(UNDO, [])
+    // Nothing was begun since the last commit: the mark still stands before that one.
+    if (this.#marked) await this.statement(UNDO, [])
   }
 
   /** What a dead process has begun is undone, and then its turn is over. */

@@ -224,7 +224,17 @@ class SystemRun<F> implements CrashWorld, Running, Common {
     if (always !== undefined)
       this.#world.always = () => {
         try {
-          always(facts)
+          const answer: unknown = always(facts)
+          if (answer instanceof Promise) {
+            answer.catch(() => undefined)
+            this.#world.fail(
+              invalidOption(
+                'always',
+                always,
+                'it must not be async; what has to be waited for belongs in the invariant',
+              ),
+            )
+          }
         } catch (error) {
           this.#world.fail(new BrokenAlways(error))
         }

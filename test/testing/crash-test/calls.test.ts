@@ -52,6 +52,16 @@ describe('a call', () => {
     expect(await outcomesOf(['delay'], place)).toEqual(['answer A-1, done 1'])
   })
 
+  it('fails where its answer cannot be sent', async () => {
+    const outcomes = await outcomesOf(['delay'], (own, done) =>
+      own.serve('place', () => {
+        done()
+        return () => 'a function'
+      }),
+    )
+    expect(outcomes).toEqual(['SERVER_ERROR unknown, done 1'])
+  })
+
   it('is refused, and then nothing was done', async () => {
     const outcomes = await outcomesOf(['refused'], (own, done) => own.serve('place', () => done()))
     expect(outcomes).toEqual(['CONNECTION_REFUSED none, done 0', 'answer undefined, done 1'])

@@ -120,6 +120,18 @@ describe('crashTest', () => {
     await expect(asked).rejects.toThrow('2 mails')
   })
 
+  it('refuses an `always` that is async: nobody would wait for it', async () => {
+    const always = async (): Promise<void> => expect.unreachable('never looked at')
+    const refused = crashTest(
+      (world) => {
+        world.service('shop', (own) => own.step('write', () => undefined))
+      },
+      () => undefined,
+      { always, schedules: 1 },
+    )
+    await expect(refused).rejects.toMatchObject({ code: 'INVALID_OPTIONS', message: expect.stringContaining('async') })
+  })
+
   it('asks `always` after every step', async () => {
     const open = (world: CrashWorld): { open: number } => {
       const state = { open: 0 }

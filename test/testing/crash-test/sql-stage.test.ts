@@ -65,6 +65,31 @@ const anInvoiceForEach = async ({ shop, billing }: ReturnType<ReturnType<typeof 
   assert.deepEqual(invoices, orders, 'one invoice for each order')
 }
 
+/** Two orders, one after the other, each tried until it is acknowledged. */
+const twoOrders = (dialect: Dialect) => {
+  const stage = dialect.stage(ORDERS)
+  return (world: CrashWorld) => {
+    const shop = world.database('shop', stage)
+    const acknowledged: string[] = []
+    world.service('shop', (own) => {
+      const store = own.store(shop)
+      own.serve('place', (orderId: string) =>
+        store.transaction(async (tx) => {
+          await store.run(tx, "insert into orders (id, state) values ($1, 'placed')", [orderId])
+        }),
+      )
+    })
+    world.client('customer', async (own) => {
+      for (const orderId of ['A-1', 'A-2'])
+        await own.call('shop', 'place', orderId).then(
+          () => acknowledged.push(orderId),
+          () => undefined,
+        )
+    })
+    return { shop, acknowledged }
+  }
+}
+
 /** Two processes take one each of what is left. */
 const taking = (dialect: Dialect, how: 'read before' | 'read inside') => {
   const stage = dialect.stage('create table stock (left_over integer not null)', 'create table taken (id text)')
@@ -144,6 +169,19 @@ describe.each(dialects)('$name', (dialect) => {
     })
     expect(report.schedules).toBe(dialect.few)
     expect(report.faults).toBeGreaterThan(dialect.few)
+  }, 120_000)
+
+  it('keeps what was committed when the next transaction is refused, or its process dies, before it begins', async () => {
+    const kept = async ({ shop, acknowledged }: ReturnType<ReturnType<typeof twoOrders>>): Promise<void> => {
+      const rows = (await shop.facts.query('select id from orders')).map(({ id }) => id)
+      assert.deepEqual(
+        acknowledged.filter((id) => !rows.includes(id)),
+        [],
+        'acknowledged, and not there',
+      )
+    }
+    const report = await crashTest(twoOrders(dialect), kept, { schedules: 100, faults: 2, kinds: ['crash', 'refused'] })
+    expect(report.faults).toBeGreaterThan(50)
   }, 120_000)
 
   it('finds publish before commit, and names the line', async () => {
