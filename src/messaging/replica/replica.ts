@@ -236,12 +236,13 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
     const row = this.#keeper.latest
     if (row === undefined || this.#ending.signal.aborted) return
     const { live, group, next } = row
-    if (live > 0) await this.#listen(live, group)
     if (live > 0 && live !== this.#told) {
+      // A copy that is complete can be read, whatever the broker does.
       this.#told = live
       this.#freshness.known(row.asOf)
       this.#tell({ type: 'replica-live', replica: this.name, generation: live })
     }
+    if (live > 0) await this.#listen(live, group)
     if (next?.grouped === true) await this.#listen(next.generation, next.group)
     await this.#listening.only([...(live > 0 ? [live] : []), ...(next === undefined ? [] : [next.generation])])
     if (next !== undefined) this.#load()

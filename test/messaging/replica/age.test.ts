@@ -1,6 +1,7 @@
 // How old a copy is, and what a read makes of it.
 import { describe, expect, it } from 'vitest'
 import type { Backlog, MessageTransport } from '../../../src/core/contracts/transport.ts'
+import { createError } from '../../../src/errors/classes.ts'
 import { errorOf } from '../kit.ts'
 import { type CustomerOptions, channelOf, customer, replicaOf, sourceOf } from './kit.ts'
 import { memoryLab } from './memory-lab.ts'
@@ -41,6 +42,28 @@ const setUp = async (options: Partial<CustomerOptions> = {}) => {
 const called = async () => customer('called')
 
 describe('the age of a copy', () => {
+  it('a complete copy can be read by a process that starts while the broker is down, and follows once it is up', async () => {
+    const { lab, source, replica } = await setUp()
+    await replica.close()
+    const transport = lab.transport()
+    let down = true
+    const away: MessageTransport = Object.assign(Object.create(transport) as MessageTransport, {
+      prepare: async () => undefined,
+      receive: (...given: Parameters<MessageTransport['receive']>) =>
+        down ? Promise.reject(createError({ code: 'CONNECTION_REFUSED' })) : transport.receive(...given),
+    })
+    const again = replicaOf(lab, await lab.process(), 'copy', away, channelOf('customers'), {
+      snapshot: source.snapshot(),
+      lookEveryMs: 5_000,
+    })
+    await again.start()
+    expect(await again.read('a')).toMatchObject({ value: customer('a'), from: 'copy' })
+    await source.change('a', customer('changed'))
+    down = false
+    await lab.until(async () => (await again.read('a')).value?.name === 'changed')
+    await again.close()
+  })
+
   it('is nothing while nothing waits, however long ago the last change was', async () => {
     const { lab, replica } = await setUp()
     await lab.pass(3_600_000)
