@@ -1,5 +1,22 @@
 // One entry a subpath of `exports`; shared code lands in chunks, so that a class exists once however many subpaths are imported.
+import { transform } from 'sucrase'
 import type { Options } from 'tsup'
+
+/**
+ * tsup turns chunks into CommonJS by sucrase, which on the way writes each `?.` and `??` as a call with an array and closures: at run time that was half of the garbage of a consumer's message.
+ * Node has had both since long; only imports are to be rewritten.
+ */
+const plainCommonJs: NonNullable<Options['plugins']>[number] = {
+  name: 'plain-common-js',
+  buildStart() {
+    // Its own step looks at this; esbuild was told before.
+    if (this.format === 'cjs') this.splitting = false
+  },
+  renderChunk(code, { type, path }) {
+    if (this.format !== 'cjs' || type !== 'chunk' || !path.endsWith('.cjs')) return undefined
+    return { code: transform(code, { filePath: path, transforms: ['imports'], disableESTransforms: true }).code }
+  },
+}
 
 const options: Options = {
   entry: {
@@ -37,6 +54,7 @@ const options: Options = {
   shims: true,
   clean: true,
   silent: true,
+  plugins: [plainCommonJs],
   dts: { compilerOptions: { ignoreDeprecations: '6.0' } },
 }
 

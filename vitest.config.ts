@@ -21,9 +21,11 @@ const leftOut = (process.env.FAIRLEAD_LEFT_OUT ?? '')
   .flatMap((name) => [`test/conformance/${name}/**`, `test/chaos/${name}/**`])
 
 // Their suites take as long as all the others together: each broker is a project of its own.
+// A client that has to be built is tested on the broker that it is for.
 const suitesOf = (name: string): readonly string[] => [
   `test/conformance/${name}/**/*.test.ts`,
   `test/chaos/${name}/**/*.test.ts`,
+  ...(name === 'kafka' ? ['test/conformance/confluent/**/*.test.ts'] : []),
 ]
 const brokers = ['rabbitmq', 'kafka']
 

@@ -17,6 +17,7 @@ export type Valid = z.infer<typeof Valid>
 /** A page of all that a service knows, for those who begin to keep a copy. */
 const Page = z.object({
   entries: z.array(z.object({ key: z.string(), version: z.string(), value: Valid })).readonly(),
+  more: z.boolean(),
   cursor: z.string().optional(),
   position: z.object({ time: z.number() }).optional(),
 })

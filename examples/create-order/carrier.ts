@@ -25,18 +25,22 @@ const TAKEN_BY: Readonly<Record<string, Name>> = {
   restaurants: 'restaurants',
 }
 
-export function overHttp(at: Addresses): Carrier {
-  const transport = httpPushTransport({
-    retryMaxMs: 1_000,
-    subscribers: ({ kind, name }) => {
-      const by = TAKEN_BY[name]
-      if (by === undefined) return undefined
-      const urls = at[by] === undefined ? [] : [`${at[by]}/messages`]
-      return kind === 'topic' ? { '*': urls } : urls
-    },
-  })
-  return { transport, listener: transport.node() }
-}
+/** `secret`: known to the services and to nobody else. Clients reach the same port, and must not be able to say what only a service may: that an order is validated. */
+export const overHttp =
+  (secret: string) =>
+  (at: Addresses): Carrier => {
+    const transport = httpPushTransport({
+      retryMaxMs: 1_000,
+      signing: { secrets: secret }, // of what is sent; what comes unsigned is answered with 401
+      subscribers: ({ kind, name }) => {
+        const by = TAKEN_BY[name]
+        if (by === undefined) return undefined
+        const urls = at[by] === undefined ? [] : [`${at[by]}/messages`]
+        return kind === 'topic' ? { '*': urls } : urls
+      },
+    })
+    return { transport, listener: transport.node() }
+  }
 
 /** Serves messages and clients on one port. */
 export async function listen(messages: RequestListener | undefined, clients?: RequestListener) {

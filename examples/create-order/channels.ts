@@ -18,7 +18,8 @@ const REFUSED = z.object({ why: z.string() }) // an answer, not a fault
 
 /** For clients. The answer comes before anybody else was asked. */
 export const OrderApi = defineContract('orders', {
-  create: { http: 'POST /orders', input: NewOrder, output: Id.extend({ status: Status }) },
+  // 202: taken, and not done yet
+  create: { http: 'POST /orders', success: 202, input: NewOrder, output: Id.extend({ status: Status }) },
 })
 
 /** The order service to itself: what is to be done after the answer. */

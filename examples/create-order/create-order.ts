@@ -1,5 +1,5 @@
 // What happens after the answer: both services are asked at once, and answer in any order. If one refuses, what the other set aside is released.
-import { defineProcess } from 'fairlead/messaging'
+import { defineProcess, type ProcessContextOf } from 'fairlead/messaging'
 import { z } from 'zod'
 import { Consumers, Orders, Restaurants, Status } from './channels.ts'
 import type { Tx } from './ground.ts'
@@ -8,14 +8,14 @@ import type { Move } from './order-states.ts'
 // No answer for so long, and an operator hears of it (`process-stuck`). The order goes on waiting: an answer that comes later still counts.
 const withinMs = 86_400_000
 
-interface Going {
-  readonly id: string
-  readonly tx: Tx
-  readonly state: { status: Status }
-  is(step: 'consumer' | 'details'): string
-  complete(): void
-  fail(reason: string): void
-}
+// What is asked of whom, and what undoes it.
+const Steps = defineProcess('create-order', { state: z.object({ status: Status }) })
+  .using<Tx>()
+  .step('consumer', Consumers, 'consumer.validate', { withinMs })
+  .undo('consumer', Consumers, 'consumer.release', ({ id }) => ({ orderId: id }))
+  .step('details', Restaurants, 'details.validate', { withinMs })
+  .undo('details', Restaurants, 'details.release', ({ id }) => ({ orderId: id }))
+type Going = ProcessContextOf<typeof Steps>
 
 export function createOrder(move: Move) {
   const to = async ({ id, tx, state }: Going, status: Status, reason?: string): Promise<void> => {
@@ -32,21 +32,15 @@ export function createOrder(move: Move) {
     await to(process, 'REJECTED', why)
     process.fail(why)
   }
-  return defineProcess('create-order', { state: z.object({ status: Status }) })
-    .using<Tx>()
-    .step('consumer', Consumers, 'consumer.validate', { withinMs })
-    .undo('consumer', Consumers, 'consumer.release', ({ id }) => ({ orderId: id }))
-    .step('details', Restaurants, 'details.validate', { withinMs })
-    .undo('details', Restaurants, 'details.release', ({ id }) => ({ orderId: id }))
-    .starts(Orders, 'order.create', {
-      id: ({ data }) => data.orderId,
-      state: () => ({ status: 'PENDING' as const }),
-      sends: ['consumer', 'details'],
-      handle: ({ data: { orderId, consumerId, restaurantId, dish, portions, cents } }, process) => {
-        process.send('consumer', { orderId, consumerId, cents })
-        process.send('details', { orderId, restaurantId, dish, portions, cents })
-      },
-    })
+  return Steps.starts(Orders, 'order.create', {
+    id: ({ data }) => data.orderId,
+    state: () => ({ status: 'PENDING' as const }),
+    sends: ['consumer', 'details'],
+    handle: ({ data: { orderId, consumerId, restaurantId, dish, portions, cents } }, process) => {
+      process.send('consumer', { orderId, consumerId, cents })
+      process.send('details', { orderId, restaurantId, dish, portions, cents })
+    },
+  })
     .onReply('consumer', {
       sends: [],
       reply: (_, process) => validated(process, 'CONSUMER_VALIDATED'),

@@ -1,6 +1,6 @@
 // Takes orders: checks what it can by itself, writes the order and what is to be done about it in one commit, and answers. Nobody else has to be up for that.
 import { randomUUID } from 'node:crypto'
-import type { RequestListener, ServerResponse } from 'node:http'
+import type { RequestListener } from 'node:http'
 import { createServerAdapter } from 'fairlead'
 import { createProcessRunner } from 'fairlead/messaging'
 import { OrderApi, Orders } from './channels.ts'
@@ -43,7 +43,7 @@ export async function orderService(place: Place, heartbeatMs?: number) {
 
   const listener: RequestListener = (request, response) => {
     const [, orderId, events] = /^\/orders\/([\w-]+)(\/events)?$/.exec(request.url ?? '') ?? []
-    if (request.method !== 'GET' || orderId === undefined) return create(request, accepting(response))
+    if (request.method !== 'GET' || orderId === undefined) return create(request, response)
     const answer =
       events === undefined
         ? answerStatus(orderId, statesOf, request, response)
@@ -57,12 +57,4 @@ export async function orderService(place: Place, heartbeatMs?: number) {
     await ground.close()
   }
   return { file, listener, runner, watched: notifier.watched, close }
-}
-
-// 202: taken, and not done yet. A contract answers 200.
-function accepting(response: ServerResponse): ServerResponse {
-  const { writeHead } = response
-  response.writeHead = (status: number, ...rest: any[]) =>
-    writeHead.call(response, status === 200 ? 202 : status, ...rest)
-  return response
 }

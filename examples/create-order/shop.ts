@@ -1,4 +1,5 @@
 // The three services on one machine, each with a file and a port of its own. They are started and stopped by name, so that one can be down.
+import { randomBytes } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import type { ProcessRunner } from 'fairlead/messaging'
 import { type Addresses, type Carrier, listen, type Name, overHttp } from './carrier.ts'
@@ -11,7 +12,7 @@ export interface ShopOptions {
   readonly folder: string
   /** Filled in as services start. */
   readonly at?: Addresses | undefined
-  /** The one line that changes: what messages travel by. Default: HTTP push. */
+  /** The one line that changes: what messages travel by. Default: HTTP push, with a secret of this shop. */
   readonly carrier?: ((at: Addresses) => Carrier) | undefined
   readonly heartbeatMs?: number | undefined
 }
@@ -29,7 +30,8 @@ export interface Service {
 const CREDIT = { alice: 5_000, bob: 1_000 }
 const MENUS = { corner: { soup: { cents: 400, portions: 10 }, pie: { cents: 900, portions: 2 } } }
 
-export function createShop({ folder, at = {}, carrier = overHttp, heartbeatMs }: ShopOptions) {
+export function createShop({ folder, at = {}, heartbeatMs, ...options }: ShopOptions) {
+  const { carrier = overHttp(`whsec_${randomBytes(24).toString('base64')}`) } = options
   const running = new Map<Name, () => Promise<void>>()
   const open: Readonly<Record<Name, (place: Place) => Promise<Service>>> = {
     orders: (place) => orderService(place, heartbeatMs),

@@ -7,7 +7,7 @@ import { contractOf, eventsOf, type Value } from './items.ts'
 
 // The columns of the value are nullable: a tombstone holds none.
 const tableOf = (name: string) =>
-  `create table ${name}_copy (id text primary key, version bigint not null, gone_at bigint, name text, cents int, country text)`
+  `create table if not exists ${name}_copy (id text primary key, version bigint not null, gone_at bigint, name text, cents int, country text)`
 
 interface From {
   readonly transport: MessageTransport

@@ -11,6 +11,7 @@ export type Value = Omit<z.infer<typeof Item>, 'id' | 'version'>
 const Entry = z.object({ key: z.string(), version: z.string(), value: Item.omit({ id: true, version: true }) })
 const Page = z.object({
   entries: z.array(Entry),
+  more: z.boolean(),
   cursor: z.string().optional(),
   position: z.object({ time: z.number() }).optional(),
 })

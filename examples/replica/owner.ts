@@ -5,7 +5,7 @@ import { serveSnapshot } from 'fairlead/messaging'
 import { openSqlite, sqliteStore } from 'fairlead/sqlite'
 import { contractOf, eventsOf, Item, type Value } from './items.ts'
 
-const TABLE = 'create table items (id text primary key, version int, name text, cents int, country text)'
+const TABLE = 'create table if not exists items (id text primary key, version int, name text, cents int, country text)'
 const CHANGE = `insert into items values (?, 1, ?, ?, ?) on conflict (id) do update set version = version + 1,
   name = excluded.name, cents = excluded.cents, country = excluded.country returning *`
 

@@ -1,6 +1,7 @@
 // fairlead outbox: look at what waits, what is dead, and decide about it.
 import type { DeadRow, OutboxStore } from '../core/contracts/store.ts'
 import { connect } from './connect.ts'
+import { inBatches } from './in-batches.ts'
 import type { Io } from './io.ts'
 import { table } from './table.ts'
 import { countOf, durationOf, only, parsed, textOf, Usage } from './usage.ts'
@@ -97,20 +98,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if (dead && age === undefined)
       throw new Usage('purge --dead: say --older-than, such as 30d. What is purged is lost')
     const olderThanMs = age ?? 7 * 86_400_000
-    return (store) => counted('purged', purged(store, olderThanMs, limit, dead))
+    return (store) =>
+      counted(
+        'purged',
+        inBatches(limit, (batch) => store.purge({ olderThanMs, limit: batch, dead })),
+      )
   },
-}
-
-// In batches, so that no statement holds locks for long.
-async function purged(store: OutboxStore<unknown>, olderThanMs: number, limit: number, dead: boolean): Promise<number> {
-  let sum = 0
-  while (sum < limit) {
-    const batch = Math.min(1_000, limit - sum)
-    const count = await store.purge({ olderThanMs, limit: batch, dead })
-    sum += count
-    if (count < batch) break
-  }
-  return sum
 }
 
 async function counted(what: string, counting: Promise<number>): Promise<Answer> {

@@ -1,4 +1,4 @@
-// fairlead process: look at processes (sagas), and have one that is stuck go on, or be undone.
+// fairlead process: look at processes (sagas), have one that is stuck go on, or be undone, and delete those that are over.
 
 import { systemClock } from '../core/clock.ts'
 import type { Store } from '../core/contracts/store.ts'
@@ -6,9 +6,10 @@ import { listProcesses, showProcess, wishFor } from '../messaging/process/operat
 import { kindOf, type ProcessStatus } from '../messaging/process/row.ts'
 import type { ProcessView } from '../messaging/process/runner-types.ts'
 import { connect } from './connect.ts'
+import { inBatches } from './in-batches.ts'
 import type { Io } from './io.ts'
 import { table } from './table.ts'
-import { countOf, only, parsed, textOf, Usage } from './usage.ts'
+import { countOf, durationOf, only, parsed, textOf, Usage } from './usage.ts'
 
 const OPTIONS = {
   database: { type: 'string' },
@@ -21,6 +22,7 @@ const OPTIONS = {
   reason: { type: 'string' },
   done: { type: 'string' },
   refused: { type: 'string' },
+  'older-than': { type: 'string' },
 } as const
 
 const PLACE = ['database', 'schema', 'prefix', 'json']
@@ -109,6 +111,20 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const reason = textOf(options['reason'])
     return async (store) =>
       wished(await wishFor(store, name, id, { what: 'cancel', reason }, systemClock.wallNow()), name, id, 'cancel')
+  },
+  purge: (name, ids, options) => {
+    if (ids.length > 0) throw new Usage(`process purge takes no ${ids[0]}`)
+    only('process purge', options, [...PLACE, 'limit', 'older-than'])
+    const limit = countOf('limit', options['limit']) ?? Number.POSITIVE_INFINITY
+    const olderThanMs = durationOf('older-than', options['older-than'])
+    if (olderThanMs === undefined)
+      throw new Usage(
+        'process purge: say --older-than, such as 30d: not less than the inbox keeps its entries, or a late message begins one anew. What is purged is lost',
+      )
+    return async ({ states }) => {
+      const count = await inBatches(limit, (batch) => states.purge(kindOf(name), olderThanMs, batch))
+      return { json: { purged: count }, text: `${count} purged` }
+    }
   },
 }
 

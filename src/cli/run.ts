@@ -27,6 +27,7 @@ const HELP = `fairlead: what is done by hand
   fairlead process resume NAME ID      has one that is stuck go on: asks, or undoes, again
       --done STEP, --refused STEP      what was found out by hand of a step whose fate is unknown
   fairlead process cancel NAME ID      fails it: what was done is undone   [--reason TEXT]
+  fairlead process purge NAME          deletes those that are over          --older-than 30d [--limit N]
       --database URL                   postgres://, mysql://, or sqlite:path; default $DATABASE_URL
       --schema, --prefix               as above
       --json                           for machines

@@ -36,6 +36,8 @@ export interface AnnouncingOptions {
   readonly clock?: Clock | undefined
   /** Chance, for tests. */
   readonly random?: Random | undefined
+  /** Ids. It has no use for it: it is taken so that what others take can be spread. */
+  readonly newId?: (() => string) | undefined
 }
 
 /** Options of `announce`. */
@@ -77,6 +79,7 @@ export const ANNOUNCING_OPTIONS: readonly string[] = [
   'onEvent',
   'clock',
   'random',
+  'newId',
 ]
 
 const OPTIONS = [...ANNOUNCING_OPTIONS, 'service', 'endpoint', 'onDraining', 'closeServer', 'closeMs']

@@ -10,17 +10,34 @@ const INSTANT_BYTES = 24
  * Held against `capabilities.maxPayloadBytes`.
  */
 export function envelopeBytes(envelope: Envelope): number {
-  let bytes = envelope.body.byteLength + 'id'.length + Buffer.byteLength(envelope.id)
-  if (envelope.key !== undefined) bytes += 'partitionkey'.length + Buffer.byteLength(envelope.key)
+  return counted(envelope, Buffer.byteLength)
+}
+
+/** How many bytes an envelope has, where that is more than `limit`; undefined where it is not. */
+export function bytesAbove(limit: number, envelope: Envelope): number | undefined {
+  // Texts are counted exactly by native code, one call each: nearly always it need not be asked.
+  if (counted(envelope, mostBytesOf) <= limit) return undefined
+  const bytes = envelopeBytes(envelope)
+  return bytes > limit ? bytes : undefined
+}
+
+/** UTF-8 has at most three bytes for a unit of UTF-16. */
+export function mostBytesOf(text: string): number {
+  return text.length * 3
+}
+
+function counted(envelope: Envelope, bytesIn: (text: string) => number): number {
+  let bytes = envelope.body.byteLength + 'id'.length + bytesIn(envelope.id)
+  if (envelope.key !== undefined) bytes += 'partitionkey'.length + bytesIn(envelope.key)
   if (envelope.priority !== undefined) bytes += PRIORITY_BYTES
   if (envelope.notBefore !== undefined) bytes += 'notbefore'.length + INSTANT_BYTES
   if (envelope.expiresAt !== undefined) bytes += 'expirytime'.length + INSTANT_BYTES
-  return bytes + bytesOf(envelope.attributes) + bytesOf(envelope.headers)
+  return bytes + countedAll(envelope.attributes, bytesIn) + countedAll(envelope.headers, bytesIn)
 }
 
 // Names are ASCII.
-function bytesOf(values: Readonly<Record<string, string>>): number {
+function countedAll(values: Readonly<Record<string, string>>, bytesIn: (text: string) => number): number {
   let bytes = 0
-  for (const name of Object.keys(values)) bytes += name.length + Buffer.byteLength(values[name] as string)
+  for (const name of Object.keys(values)) bytes += name.length + bytesIn(values[name] as string)
   return bytes
 }

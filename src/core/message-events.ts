@@ -206,6 +206,10 @@ export type RequestEvent =
     }
   /** A stored requester could not look for requests whose time is over, or move one on. It tries again. */
   | { readonly type: 'request-scan-failed'; readonly requester: string; readonly error: FairleadError }
+  /** A stored requester has deleted rows of requests that are over (`keepDoneMs`). */
+  | { readonly type: 'request-purged'; readonly requester: string; readonly count: number }
+  /** It could not delete them. It tries again. */
+  | { readonly type: 'request-purge-failed'; readonly requester: string; readonly error: FairleadError }
   /** A responder has a reply that went nowhere: whoever asked is gone (`gone`), its time was over (`late`), or it could not be sent (`failed`). */
   | (MessageFacts & {
       readonly type: 'reply-undelivered'

@@ -1,5 +1,6 @@
 // Numbered steps of a schema, whatever the database: what was run is kept beside its checksum, and a difference is refused.
 import { createHash } from 'node:crypto'
+import type { FairleadError } from '../errors/base.ts'
 import { createError } from '../errors/classes.ts'
 
 /** A numbered step. One that was released is never changed. */
@@ -49,4 +50,10 @@ export function missingOf(
 /** Says that the tables do not fit. */
 export function incompatible(place: string, what: string): Error {
   return createError({ code: 'INCOMPATIBLE', message: `${place} ${what}` })
+}
+
+/** What a database says of tables that are not there, as users are told: it is a place that one call makes. */
+export function unmigrated(error: FairleadError, message: string): FairleadError {
+  const { effect, transport, details } = error
+  return createError({ code: 'CHANNEL_NOT_FOUND', message, cause: error, effect, transport, details, stack: false })
 }

@@ -35,3 +35,7 @@ export type ProcessEvent =
     }
   /** The store could not be asked for processes whose time has come, or one not be woken. It is tried again. */
   | { readonly type: 'process-scan-failed'; readonly process: string; readonly error: FairleadError }
+  /** Rows of processes that are over were deleted (`keepDoneMs`). */
+  | { readonly type: 'process-purged'; readonly process: string; readonly count: number }
+  /** They could not be deleted. It is tried again. */
+  | { readonly type: 'process-purge-failed'; readonly process: string; readonly error: FairleadError }

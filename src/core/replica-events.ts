@@ -29,10 +29,10 @@ export type ReplicaEvent =
   | (ReplicaFacts & { readonly type: 'replica-live'; readonly generation: number })
   /** Nobody listens under this group any more: give it up at the broker. */
   | (ReplicaFacts & { readonly type: 'replica-group-over'; readonly group: string })
-  /** A read that the copy could not answer: it is not loaded, too old, or does not hold the key. `called`: somebody else was asked. */
+  /** A read that the copy could not answer: it is not loaded, too old, that of code with a newer revision, or does not hold the key. `called`: somebody else was asked. */
   | (ReplicaFacts & {
       readonly type: 'replica-missed'
-      readonly why: 'loading' | 'old' | 'missing'
+      readonly why: 'loading' | 'old' | 'missing' | 'revision'
       readonly called: boolean
     })
   /** Something beside the messages went wrong; it is tried again. */

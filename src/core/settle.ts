@@ -33,6 +33,13 @@ export function refusedVerdict(
   })
 }
 
+/** Adds one to those who are to be told. One and the same function may be given twice, and stopped once. */
+export function addListener(listeners: Set<() => void>, listener: () => void): () => void {
+  const link = (): void => listener()
+  listeners.add(link)
+  return () => void listeners.delete(link)
+}
+
 /** Calls them all: one listener's fault must not keep it from the others. */
 export function tellEach(listeners: Iterable<() => void>): void {
   for (const listener of listeners) {

@@ -17,8 +17,9 @@ export function newShare(): Share {
 
 /**
  * Gives `member` its fair part of `shares`: with n of them and k members that are alive each may hold n / k, and the first of them by name one more
- * where that does not come out even. What it holds it keeps, as far as it may; what is beyond its part it gives up.
+ * where that does not come out even. What it holds it keeps, as far as it may; what is beyond its part it gives up, or has as before until it gives it back.
  * @param members until when each is taken for alive; those whose time is over are taken out
+ * @returns what it holds beyond its part
  */
 export function shareOut(
   members: Map<string, number>,
@@ -26,15 +27,19 @@ export function shareOut(
   member: string,
   now: number,
   until: number,
-): void {
+  beyond: 'given-up' | 'kept' = 'given-up',
+): ReadonlySet<Share> {
   for (const [name, end] of members) if (end <= now) members.delete(name)
   members.set(member, until)
   const part = fairPart(member, [...members.keys()], shares.length)
   let held = 0
+  const surplus = new Set<Share>()
   for (const share of shares) {
     if (!isHeldBy(share, member, now)) continue
-    if (held === part) share.member = undefined
-    else {
+    if (held === part) {
+      surplus.add(share)
+      if (beyond === 'given-up') share.member = undefined
+    } else {
       share.until = until
       held++
     }
@@ -47,6 +52,7 @@ export function shareOut(
     share.epoch++
     held++
   }
+  return surplus
 }
 
 /** Until when something lasts, as it was noted, with the time that it was to last. */

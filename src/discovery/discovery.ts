@@ -51,6 +51,8 @@ export interface DiscoveryOptions extends IntakeOptions {
   readonly clock?: Clock | undefined
   /** Chance. Default: the system's. */
   readonly random?: Random | undefined
+  /** Ids. It has no use for it: it is taken so that what others take can be spread. */
+  readonly newId?: (() => string) | undefined
 }
 
 /** Knows whom to call. */
@@ -85,6 +87,7 @@ const OPTIONS: readonly string[] = [
   'onEvent',
   'clock',
   'random',
+  'newId',
   ...INTAKE_OPTIONS,
 ]
 

@@ -1,6 +1,6 @@
 // What makes no sense, or a transport cannot keep, is refused before anything is sent; nothing is silently degraded.
 import type { MessageTransport, TransportCapabilities } from '../core/contracts/transport.ts'
-import { envelopeBytes } from '../core/envelope.ts'
+import { bytesAbove } from '../core/envelope.ts'
 import type { ChannelAddress, Envelope } from '../core/message.ts'
 import { durationOption, invalidOption, knownOptions } from '../core/options.ts'
 import { createError } from '../errors/classes.ts'
@@ -86,9 +86,9 @@ export function objection(
         `${name} holds messages back for ${maxDelayMs} ms at most, not ${delayMs} ms`,
       )
   }
-  const bytes = envelopeBytes(envelope)
   const limit = capabilities.maxPayloadBytes
-  if (bytes > limit)
+  const bytes = bytesAbove(limit, envelope)
+  if (bytes !== undefined)
     return against.make('PAYLOAD_TOO_LARGE', `it has ${bytes} bytes, and ${name} carries ${limit}`, { bytes, limit })
   return undefined
 }

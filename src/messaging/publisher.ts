@@ -1,6 +1,6 @@
 // Publishes typed messages: validates all before it sends any, and says of each what became of it.
 import { inherited } from '../core/async-context.ts'
-import type { Clock } from '../core/clock.ts'
+import type { Clock, Random } from '../core/clock.ts'
 import type { CallContext } from '../core/context.ts'
 import type { MessageTransport } from '../core/contracts/transport.ts'
 import { DESCRIBE, type Describable, type Description, type LayerDescription } from '../core/describe.ts'
@@ -36,6 +36,8 @@ export interface PublisherOptions {
   readonly layers?: readonly Layer[] | undefined
   /** Time. Leave it out in production. */
   readonly clock?: Clock | undefined
+  /** Chance. It has no use for it here: it is taken so that what others take can be spread. */
+  readonly random?: Random | undefined
   /** Makes the ids of messages that are given none. Default: UUID version 7. */
   readonly newId?: (() => string) | undefined
   /** Hears what happens. Events are also on the diagnostics channel `fairlead:event`. */
@@ -90,7 +92,7 @@ export interface Publisher extends Closable, Describable<Description> {
   close(): Promise<void>
 }
 
-const OPTIONS = ['transport', 'source', 'deadlineMs', 'layers', 'clock', 'newId', 'onEvent']
+const OPTIONS = ['transport', 'source', 'deadlineMs', 'layers', 'clock', 'random', 'newId', 'onEvent']
 // A URI reference (RFC 3986), loosely: what it never contains.
 const SOURCE = /^[^\s<>"{}|\\^`\p{Cc}]{1,1024}$/u
 
@@ -103,16 +105,14 @@ const SOURCE = /^[^\s<>"{}|\\^`\p{Cc}]{1,1024}$/u
  */
 export function createPublisher(options: PublisherOptions): Publisher {
   knownOptions('createPublisher', options ?? {}, OPTIONS)
-  const { transport, source, layers = [], newId } = options ?? {}
+  const { transport, source, layers = [] } = options ?? {}
   if (typeof transport?.send !== 'function')
     throw invalidOption('transport', transport, 'give a transport: memoryTransport() for example')
   if (typeof source !== 'string' || !SOURCE.test(source) || !isCarriable(source))
     throw invalidOption('source', source, "give a URI reference that names the sender, such as '/shop/orders'")
   if (!Array.isArray(layers) || layers.some((layer) => typeof layer !== 'function'))
     throw invalidOption('layers', layers, 'give a list of layers: [retry()]')
-  if (newId !== undefined && typeof newId !== 'function')
-    throw invalidOption('newId', newId, 'give a function that makes an id')
-  const { clock } = world({ clock: options.clock, onEvent: options.onEvent })
+  const { clock, newId } = world(options)
   const seams = { clock: options.clock, onEvent: options.onEvent }
   const deadlineMs = durationOption('deadlineMs', options.deadlineMs, 5_000)
   const all = [telemetry(seams), deadline(seams), ...layers]

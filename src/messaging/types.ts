@@ -102,5 +102,14 @@ export type MessageOf<Types extends MessageTypes, K extends keyof Types> = Messa
   readonly type: K
 }
 
+/**
+ * A message of one type of a channel, as a handler gets it, where only the channel has a name.
+ * @example const placed = ({ data }: ChannelMessage<typeof Orders, 'order.placed'>) => data.orderId
+ */
+export type ChannelMessage<C extends Channel<any>, K extends keyof TypesOf<C>> = MessageOf<TypesOf<C>, K>
+
+/** The types of a channel, as they were written down: `ReplyOut<TypesOf<typeof Pricing>['price.quote']>`. */
+export type TypesOf<C extends Channel<any>> = C extends Channel<infer Types> ? Types : never
+
 /** A message of any type of the channel. `type` tells them apart. */
 export type AnyMessageOf<Types extends MessageTypes> = { readonly [K in keyof Types]: MessageOf<Types, K> }[keyof Types]

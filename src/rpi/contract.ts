@@ -21,11 +21,13 @@ const FAILURE = /^[A-Za-z_][A-Za-z0-9_-]*$/
 // `then` would make a proxy a thenable, `toJSON` would be called by JSON.stringify, the others belong to every object.
 const TAKEN = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'then', 'toJSON'])
 const STREAMING = ['none', 'client', 'server', 'both']
+const SUCCESS = [200, 201, 202, 204]
 const OPTIONS = [
   'http',
   'idempotent',
   'input',
   'output',
+  'success',
   'failures',
   'streaming',
   'unavailableMeansNotProcessed',
@@ -76,6 +78,7 @@ function define(service: string, name: string, definition: OperationDefinition):
     streaming = 'none',
     input,
     output,
+    success,
     failures = {},
     idempotent,
     unavailableMeansNotProcessed = false,
@@ -86,6 +89,10 @@ function define(service: string, name: string, definition: OperationDefinition):
   for (const [option, value] of Object.entries({ idempotent, unavailableMeansNotProcessed }))
     if (value !== undefined && typeof value !== 'boolean')
       throw invalidOption(`${at}.${option}`, value, 'give true or false')
+  if (success !== undefined && !SUCCESS.includes(success))
+    throw invalidOption(`${at}.success`, success, `give one of ${SUCCESS.join(', ')}`)
+  if (success === 204 && (output !== undefined || streaming === 'server' || streaming === 'both'))
+    throw invalidOption(`${at}.success`, success, 'an answer of 204 has no body; leave the output out, or give 202')
   if (!isObject(bindings)) throw invalidOption(`${at}.bindings`, bindings, 'give an object: transport to binding')
   checkSchema(`${at}.input`, input)
   checkSchema(`${at}.output`, output)

@@ -40,4 +40,5 @@ export type {
   OperationDefinition,
   OperationDefinitions,
   Streaming,
+  SuccessStatus,
 } from './types.ts'

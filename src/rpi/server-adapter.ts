@@ -78,6 +78,8 @@ export interface ServerAdapterOptions {
   readonly clock?: Clock | undefined
   /** Chance, for tests: how long a transaction waits before it is run again. */
   readonly random?: Random | undefined
+  /** Ids. It has no use for it: it is taken so that what others take can be spread. */
+  readonly newId?: (() => string) | undefined
 }
 
 /** Serves a contract. */
@@ -115,6 +117,7 @@ const OPTIONS = [
   'drainMs',
   'clock',
   'random',
+  'newId',
   'idempotency',
   'idempotencyScope',
   'requireIdempotencyKey',

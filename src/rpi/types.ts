@@ -11,6 +11,9 @@ export type Streaming = 'none' | 'client' | 'server' | 'both'
 /** A declared failure: the schema of its data, and the HTTP status it travels with where 422 will not do. */
 export type FailureDefinition = AnySchema | { readonly schema: AnySchema; readonly status?: number | undefined }
 
+/** What success can be told by. */
+export type SuccessStatus = 200 | 201 | 202 | 204
+
 /** One operation as it is written down. */
 export interface OperationDefinition {
   /**
@@ -24,6 +27,11 @@ export interface OperationDefinition {
   readonly input?: AnySchema | undefined
   /** Schema of the output; of each item where the server streams. It has to accept what it gives. None: it answers nothing. */
   readonly output?: AnySchema | undefined
+  /**
+   * The HTTP status of success: 201 where something was made, 202 where it was taken and is not done yet. Default: 200, and 204 where there is nothing to answer. Callers take any from 200 to 299 for success,
+   * so it may change.
+   */
+  readonly success?: SuccessStatus | undefined
   /** Failures that are answers: name and schema of the data. */
   readonly failures?: Readonly<Record<string, FailureDefinition>> | undefined
   /** Default `none`. */

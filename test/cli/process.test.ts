@@ -90,6 +90,26 @@ describe('fairlead process', () => {
     await others.stop()
   })
 
+  it('purges those of one name that are over for long enough, and says how many', async () => {
+    const store = await lab.store()
+    const save = (kind: string, id: string, done: boolean): Promise<boolean> =>
+      store.transaction((tx) => store.states.save(tx, kind, id, 0, {}, { done }))
+    for (const id of ['1', '2', '3']) await save('process:old', id, true)
+    await save('process:old', 'open', false)
+    await save('process:older', '1', true)
+    await lab.pass(20)
+    expect(await cli('purge', 'old', '--older-than', '30d')).toMatchObject({ code: 0, out: '0 purged' })
+    expect((await cli('purge', 'old', '--older-than', '0s', '--limit', '1', '--json')).out).toBe('{"purged":1}')
+    expect((await cli('purge', 'old', '--older-than', '0s')).out).toBe('2 purged')
+    const left = async (kind: string): Promise<readonly string[]> => {
+      const ids: string[] = []
+      for await (const { id } of store.states.list(kind, 10)) ids.push(id)
+      return ids
+    }
+    expect([await left('process:old'), await left('process:older')]).toEqual([['open'], ['1']])
+    await store.close()
+  })
+
   it.each([
     [[], 'say what to do'],
     [['list'], 'name the process'],
@@ -99,6 +119,11 @@ describe('fairlead process', () => {
     [['list', 'x', '--reason', 'odd'], 'takes no --reason'],
     [['show', 'x'], 'the id of one process'],
     [['cancel', 'x', 'a', 'b'], 'the id of one process'],
+    [['purge', 'x'], 'say --older-than'],
+    [['purge', 'x', 'a', '--older-than', '30d'], 'takes no a'],
+    [['purge', 'x', '--older-than', 'soon'], 'give 30s'],
+    [['purge', 'x', '--older-than', '30d', '--status', 'all'], 'takes no --status'],
+    [['list', 'x', '--older-than', '30d'], 'takes no --older-than'],
   ])('does not guess: %j', async (words, fault) => {
     const { code, err } = await cli(...words)
     expect([code, err]).toEqual([2, expect.stringContaining(fault)])

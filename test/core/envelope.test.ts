@@ -1,6 +1,6 @@
 // The size that a publisher checks is the size that a transport carries.
 import { expect, test } from 'vitest'
-import { envelopeBytes } from '../../src/core/envelope.ts'
+import { bytesAbove, envelopeBytes } from '../../src/core/envelope.ts'
 
 const bare = { id: 'i', attributes: {}, headers: {}, body: new Uint8Array(10) }
 
@@ -20,4 +20,19 @@ test('counts priority and instants by their longest form', () => {
 
 test('a view counts its own bytes, not those of its buffer', () => {
   expect(envelopeBytes({ ...bare, body: new Uint8Array(1_000).subarray(5, 15) })).toBe(13)
+})
+
+test.each([
+  ['ASCII', 'abc'],
+  ['two bytes', 'äöü'],
+  ['three bytes', '€€€'],
+  ['a surrogate pair, which is four', '😀😀'],
+  ['half of one, which is three', '\ud83d'],
+])('says of what is above a limit how much it is, to the byte: %s', (_, text) => {
+  const envelope = { ...bare, id: text, key: text, attributes: { type: text }, headers: { a: text }, priority: 1 }
+  const bytes = envelopeBytes(envelope)
+  expect(bytesAbove(bytes, envelope)).toBeUndefined()
+  expect(bytesAbove(bytes - 1, envelope)).toBe(bytes)
+  expect(bytesAbove(0, envelope)).toBe(bytes)
+  expect(bytesAbove(bytes * 10, envelope)).toBeUndefined()
 })

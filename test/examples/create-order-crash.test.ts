@@ -14,20 +14,23 @@ afterEach(async () => {
   await it.end()
 })
 
-describe('the consumer service dies, and comes back', () => {
+describe.for([
+  ['consumers', 'restaurants'],
+  ['restaurants', 'consumers'],
+] as const)('the service of the %s dies, and comes back', ([mortal, other]) => {
   test.for([
-    ['after its commit, before the order service is told that it was asked', { at: 'handled', channel: 'consumers' }],
+    ['after its commit, before the order service is told that it was asked', { at: 'handled', channel: mortal }],
     ['before its answer is sent', { at: 'sending', channel: 'process.create-order' }],
     ['after its answer was sent, before that is noted', { at: 'sent', channel: 'process.create-order' }],
   ] as const)('%s', { timeout: 90_000 }, async ([, death]) => {
     await it.start('orders')
-    await it.start('restaurants')
-    const child = await children.start('consumers', death)
+    await it.start(other)
+    const child = await children.start(mortal, death)
     const orderId = await it.place()
-    await children.dies('consumers', child)
+    await children.dies(mortal, child)
     // Nothing of it holds up the other half.
-    await until('the restaurant has answered', async () => (await it.history(orderId)).length >= 2)
-    await children.start('consumers')
+    await until('the other one has answered', async () => (await it.history(orderId)).length >= 2)
+    await children.start(mortal)
     await validatedOnce(it, orderId)
   })
 })

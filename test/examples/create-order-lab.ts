@@ -3,8 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openSqlite } from 'fairlead/sqlite'
-import type { Addresses, Name } from '../../examples/create-order/carrier.ts'
+import { type Addresses, type Name, overHttp } from '../../examples/create-order/carrier.ts'
 import { createShop, type ShopOptions } from '../../examples/create-order/shop.ts'
+
+/** Of the services of one shop, also of those that are processes of their own. */
+export const SECRET = 'whsec_dGhlIHRocmVlIG9mIHRoZW0ga25vdyBpdA=='
 
 /** Long enough for a busy machine; nobody waits so long unless something is broken. */
 const PATIENCE_MS = 25_000
@@ -24,7 +27,7 @@ export const ORDER = { consumerId: 'alice', restaurantId: 'corner', dish: 'soup'
 export function openLab(options: Partial<ShopOptions> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'create-order-'))
   const at: Addresses = {}
-  const shop = createShop({ folder, at, ...options })
+  const shop = createShop({ folder, at, carrier: overHttp(SECRET), ...options })
 
   const post = (order: object, key: string | undefined): Promise<Response> =>
     fetch(`${at.orders}/orders`, {

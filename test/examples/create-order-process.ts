@@ -1,7 +1,7 @@
 // One service of the order example as a process that kills itself at a chosen point: folder, name, addresses of the others, and where it ends.
 import { type Addresses, type Carrier, type Name, overHttp } from '../../examples/create-order/carrier.ts'
 import { createShop } from '../../examples/create-order/shop.ts'
-import { over } from './create-order-lab.ts'
+import { over, SECRET } from './create-order-lab.ts'
 
 /**
  * `handled`: a message was handled and committed, and whoever sent it was not told. `sending`: it was committed, and nobody has it.
@@ -27,7 +27,7 @@ const { folder, name, at, death, through } = JSON.parse(process.argv[2] as strin
 }
 
 // The one line that changes.
-const carry = through === undefined ? overHttp : await overPostgres(through)
+const carry = through === undefined ? overHttp(SECRET) : await overPostgres(through)
 
 async function overPostgres({ url, schema }: Through): Promise<() => Carrier> {
   const [{ pgDriver, postgresTransport }, { Pool }] = await Promise.all([import('fairlead/postgres'), import('pg')])

@@ -1,15 +1,16 @@
 // The order example: what a client sees from the answer to the end, in every order of replies and refusals, over HTTP push and over a transport put in its place.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { httpPushTransport } from 'fairlead/http-push'
 import { memoryBroker, memoryTransport } from 'fairlead/memory'
 import { createPublisher } from 'fairlead/messaging'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Carrier, listen, overHttp } from '../../examples/create-order/carrier.ts'
-import { Consumers, OrderEvents, Restaurants } from '../../examples/create-order/channels.ts'
+import { Consumers, OrderEvents, Orders, Restaurants } from '../../examples/create-order/channels.ts'
 import { createNotifier } from '../../examples/create-order/notify.ts'
 import type { OrderState } from '../../examples/create-order/order-states.ts'
 import type { ShopOptions } from '../../examples/create-order/shop.ts'
-import { type Lab, ORDER, openLab, over, until } from './create-order-lab.ts'
+import { type Lab, ORDER, openLab, over, SECRET, until } from './create-order-lab.ts'
 
 const labs: Lab[] = []
 const lab = (options?: Partial<ShopOptions>): Lab => {
@@ -22,7 +23,7 @@ afterEach(async () => {
 })
 
 const CARRIERS: Readonly<Record<string, () => ShopOptions['carrier']>> = {
-  'HTTP push': () => overHttp,
+  'HTTP push': () => overHttp(SECRET),
   'a broker': () => {
     const broker = memoryBroker({ autoCreate: false })
     return (): Carrier => ({ transport: memoryTransport({ broker }) })
@@ -86,6 +87,32 @@ describe.for(Object.keys(CARRIERS))('over %s', (name) => {
     expect([await it.held(), await it.setAside()]).toEqual([0, 0])
   })
 
+  test.for(['consumers', 'restaurants'] as const)(
+    'both refuse, %s first: rejected once, and nothing is released',
+    async (first) => {
+      const it = shop()
+      const { runner } = await it.start('orders')
+      const orderId = await it.place({ ...REFUSED.consumers.order, ...REFUSED.restaurants.order })
+      const services = [await it.start(first)]
+      await it.until(orderId, 'REJECTED')
+      expect(await runner?.show(orderId)).toMatchObject({ status: 'undoing', stuck: undefined })
+      services.push(await it.start(OTHER[first]))
+      await until('it is over', async () => (await runner?.show(orderId))?.status === 'failed')
+      for (const name of ['orders', first, OTHER[first]] as const)
+        await until(
+          `${name} have sent all`,
+          async () => (await it.rows(name, 'select 1 from fairlead_outbox')).length === 0,
+        )
+      // The reason is the one that was heard first.
+      expect(await it.stateOf(orderId)).toEqual({ orderId, status: 'REJECTED', reason: REFUSED[first].reason })
+      expect(await it.history(orderId)).toEqual(['PENDING', 'REJECTED'])
+      // What was never set aside is not released: an inbox row is the question, and nothing else.
+      for (const name of [first, OTHER[first]] as const)
+        expect(await it.rows(name, 'select 1 from fairlead_inbox'), name).toHaveLength(1)
+      expect([await it.held(), await it.setAside()]).toEqual([0, 0])
+    },
+  )
+
   test('what was released can be ordered again; what is held cannot', async () => {
     const it = shop()
     for (const each of ['orders', 'consumers', 'restaurants'] as const) await it.start(each)
@@ -119,6 +146,28 @@ test('the queues of the others are made, as they may never have been there', asy
   const it = lab({ carrier: () => ({ transport: memoryTransport({ broker }) }) })
   await it.start('orders')
   await memoryTransport({ broker }).prepare([Consumers, Restaurants], 'check')
+})
+
+describe('somebody who is no service', () => {
+  // The port is the one that clients know.
+  test.for(['whsec_c29tZWJvZHkgZWxzZSdzIHNlY3JldCEh', undefined])(
+    'can say nothing that only a service may (%s)',
+    async (secret) => {
+      const it = lab()
+      const { runner } = await it.start('orders')
+      const orderId = await it.place()
+      const urls = { 'create-order': [`${it.at.orders}/messages`] }
+      const transport = httpPushTransport({ subscribers: urls, ...(secret && { signing: { secrets: secret } }) })
+      const publisher = createPublisher({ transport, source: '/consumers' })
+      const forged = { ...ORDER, orderId: 'forged' }
+      const result = await publisher.result(Orders, { type: 'order.create', key: 'forged', data: forged })
+      expect(result).toMatchObject({ status: 'failed', error: { code: 'SIGNATURE_INVALID' } })
+      expect(await runner?.show('forged')).toBeUndefined()
+      expect(await it.stateOf(orderId)).toEqual({ orderId, status: 'PENDING' })
+      await publisher.close()
+      await transport.close()
+    },
+  )
 })
 
 describe('an operator', () => {
@@ -271,7 +320,7 @@ describe('a client that is told', () => {
       [0, 20],
       [3, 60_000],
     ] as const) {
-      const it = lab({ heartbeatMs, carrier: (at) => stuttering(overHttp(at), times) })
+      const it = lab({ heartbeatMs, carrier: (at) => stuttering(overHttp(SECRET)(at), times) })
       await it.start('orders')
       const orderId = await it.place()
       const told = watch(await fetch(`${it.at.orders}/orders/${orderId}/events`))

@@ -1,4 +1,6 @@
 // The packed tarball as a user meets it: what it exports, what it loads, and that its errors are one class everywhere.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { manifest } from '../tools/project.ts'
 import { bare, copies, inNode } from './node.ts'
@@ -39,6 +41,16 @@ describe('loading', () => {
       }
       main().catch((error) => inspect(error)).then((text) => console.log(JSON.stringify(text)))`
     expect(await inNode(bare(), 'commonjs', code)).toMatch(/Cannot find (module|package) 'opossum'/)
+  })
+
+  it('CommonJS is written in the language of Node, without helpers that make garbage of each `?.`', () => {
+    const folder = join(bare(), 'node_modules', 'fairlead', 'dist')
+    const chunks = readdirSync(folder).filter((name) => name.endsWith('.cjs'))
+    expect(chunks).toContain('messaging.cjs')
+    const helped = chunks.filter((name) =>
+      /_optionalChain|_nullishCoalesce/.test(readFileSync(join(folder, name), 'utf8')),
+    )
+    expect(helped).toEqual([])
   })
 
   it.each(['module', 'commonjs'] as const)(

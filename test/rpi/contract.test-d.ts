@@ -190,6 +190,13 @@ it('contracts that are wrong do not compile', () => {
   defineContract('a', { b: { input: { sku: 'string' } } })
   // @ts-expect-error no such option
   defineContract('a', { b: { inputs: z.string() } })
+  // @ts-expect-error no status of success
+  defineContract('a', { b: { success: 302 } })
+  // @ts-expect-error it means that a part was asked for
+  defineContract('a', { b: { success: 206 } })
+  // @ts-expect-error a status is a number
+  defineContract('a', { b: { success: '202' } })
+  defineContract('a', { b: { success: 202, output: z.string() }, c: { success: 204 }, d: { success: undefined } })
   // @ts-expect-error no such kind of stream
   defineContract('a', { b: { streaming: 'yes' } })
 })

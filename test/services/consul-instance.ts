@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeF
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { freePort } from './postgres-instance.ts'
+import { freePort } from './free-port.ts'
 import { builtProgram, type ServerAddress } from './servers.ts'
 
 /** What it knows after a start: what it knew, nothing, or what it knew when `save` was called. */

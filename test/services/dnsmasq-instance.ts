@@ -4,7 +4,7 @@ import { promises as dns } from 'node:dns'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from './postgres-instance.ts'
+import { freePort } from './free-port.ts'
 import type { ServerAddress } from './servers.ts'
 
 /** What it knows. All names are below `fairlead.test`; it asks nobody else. */

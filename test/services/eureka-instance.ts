@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 import type { ServerAddress } from './servers.ts'
-import { freePort } from './toxiproxy.ts'
 
 // Built by servers/eureka.sh; keep the number in step with it.
 const BUILD = 'eureka-2025.0.0-2'

@@ -15,7 +15,7 @@ import {
 import { connect } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from './postgres-instance.ts'
+import { freePort } from './free-port.ts'
 import type { ServerAddress } from './servers.ts'
 
 // Built by servers/kafka.sh; keep the number in step with it.

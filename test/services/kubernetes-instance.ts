@@ -5,8 +5,8 @@ import { Agent, request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from './free-port.ts'
 import { builtProgram, type ServerAddress } from './servers.ts'
-import { freePort } from './toxiproxy.ts'
 
 const run = promisify(execFile)
 

@@ -129,7 +129,7 @@ wait_later() { # server, seconds
     if [ "$SECONDS" -ge "$until" ]; then fail "$1" "is not built after $2 s: see $STATE/$1/up.log"; return 1; fi
     sleep 1
   done
-  if [ -e "$STATE/$1/address.json" ]; then return 0; fi
+  if [ -e "$STATE/$1/address.json" ] || grep -q 'is built$' "$STATE/$1/up.log"; then return 0; fi
   tail -n 5 "$STATE/$1/up.log" >&2
   return 1
 }
@@ -167,12 +167,14 @@ build_go() { # server, binary, package, flag of go build...; go.mod on the stand
 
 # --- one server -------------------------------------------------------------------------------------------
 # servers/<name>.sh defines: <name>_install; <name>_start PORT DIR (prints the pid); <name>_signal (how it is asked to stop);
-# and, if one that is up may be out of date, <name>_fits.
+# and, if one that is up may be out of date, <name>_fits. One without <name>_start is a client, which is only built.
 
 server_names() {
   local file
   for file in "$REPO"/test/services/servers/*.sh; do basename "$file" .sh; done
 }
+# Brought up unless others are named. A compiler, and ten minutes of tests, for one optional peer are for those who ask for them.
+default_names() { server_names | grep -vx confluent; }
 check_names() {
   local name
   for name in "$@"; do
@@ -191,6 +193,11 @@ drop_data() {
 start_server() {
   local name=$1 pid port try
   mkdir -p "$STATE/$name" "$BIN"
+  # A client: there is nothing to start.
+  if ! declare -F "${name}_start" > /dev/null; then
+    "${name}_install" && mkdir -p "$STATE/$name" && touch "$STATE/$name/wanted" && say "$name" 'is built'
+    return
+  fi
   if ours "$name" > /dev/null && [ -r "$STATE/$name/address.json" ] && answers "$(port_of "$name")" &&
     { ! declare -F "${name}_fits" > /dev/null || "${name}_fits"; }; then
     say "$name" "up on 127.0.0.1:$(port_of "$name") (was up)"
@@ -218,6 +225,7 @@ start_server() {
 }
 stop_server() {
   local name=$1 pid
+  if ! declare -F "${name}_start" > /dev/null; then rm -f "$STATE/$name/wanted"; return 0; fi
   rm -f "$STATE/$name/address.json"
   if pid=$(ours "$name"); then
     stop_pid "$pid" "$("${name}_signal")" || { fail "$name" "process $pid does not end"; return 1; }

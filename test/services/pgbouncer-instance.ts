@@ -5,7 +5,8 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { asUser, freePort } from './postgres-instance.ts'
+import { freePort } from './free-port.ts'
+import { asUser } from './postgres-instance.ts'
 import type { ServerAddress } from './servers.ts'
 
 /** A pooler that belongs to one test file. */

@@ -1,10 +1,11 @@
 // A PostgreSQL of one's own, for tests that stop, restart or kill it; the one of test/services/up is shared.
+
 import { execFile, spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePort } from './free-port.ts'
 import type { ServerAddress } from './servers.ts'
 
 const run = promisify(execFile)
@@ -39,20 +40,6 @@ export const asUser = (command: string, args: readonly string[]): [string, strin
   userInfo().uid === 0
     ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', command, ...args]]
     : [command, [...args]]
-
-/** A port of 127.0.0.1 that nobody uses. */
-export const freePort = async (): Promise<number> => {
-  for (let tries = 0; tries < 50; tries++) {
-    // Below the range that the system hands out by itself: the port must still be free after a restart.
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const free = await new Promise<boolean>((resolve) => {
-      const probe = createServer().once('error', () => resolve(false))
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
-    })
-    if (free) return port
-  }
-  throw new Error('found no free port')
-}
 
 /**
  * Starts a private server.

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { freePort } from './postgres-instance.ts'
+import { freePort } from './free-port.ts'
 import type { ServerAddress } from './servers.ts'
 
 const run = promisify(execFile)

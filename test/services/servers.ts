@@ -42,8 +42,19 @@ export const server = (name: string): ServerAddress | undefined => {
 /** Whether `test/services/up --background` has left a server to a process of its own: `test/services/wait` says when it is up. */
 export const comesLater = (name: string): boolean => existsSync(join(stateFolder(), name, 'builder'))
 
+/** Clients that have to be built, and the server that their suites need. They stand beside the servers in test/services/servers and test/conformance. */
+const CLIENTS: Readonly<Record<string, string>> = { confluent: 'kafka' }
+
+/** Whether a suite is about a client that has to be built: nothing waits or fails for want of it. */
+export const isOptional = (name: string): boolean => Object.hasOwn(CLIENTS, name)
+
 /** Whether something answers at a server's address now. */
 export const serverAnswers = (name: string): Promise<boolean> => {
+  const of = CLIENTS[name]
+  if (of !== undefined) {
+    const wanted = existsSync(join(stateFolder(), name, 'wanted')) && builtProgram(name) !== undefined
+    return wanted ? serverAnswers(of) : Promise.resolve(false)
+  }
   const address = server(name)
   if (address === undefined) return Promise.resolve(false)
   return new Promise((resolve) => {

@@ -1,7 +1,6 @@
 // Proxies of the Toxiproxy that test/services/up has started: what stands behind one is slowed, cut, swallowed or refused on command.
 
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
+import { freePort } from './free-port.ts'
 import { type ServerAddress, server } from './servers.ts'
 
 /** One proxy; it listens on a port of its own. */
@@ -31,15 +30,6 @@ const ask = async (method: string, path: string, body?: unknown): Promise<unknow
 /** Says something to the Toxiproxy that is up. */
 export const control = async (method: string, path: string, body?: unknown): Promise<void> => {
   await ask(method, path, body)
-}
-
-/** A port that nobody listens on. */
-export const freePort = async (): Promise<number> => {
-  const probe = createServer()
-  await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready))
-  const { port } = probe.address() as AddressInfo
-  await new Promise((closed) => probe.close(closed))
-  return port
 }
 
 /** Puts a proxy before a server. */

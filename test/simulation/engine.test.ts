@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { explore, replay } from '../../src/testing/crash-test/explore.ts'
 import { runSchedule, type Scenario } from '../../src/testing/crash-test/run.ts'
 import { drawSchedule, type Schedule } from '../../src/testing/crash-test/schedule.ts'
+import { explore, replay } from './explore.ts'
 
 // Copies numbers one by one, and notes how far it has come. Without the note in one step with the copy, a kill between the two doubles one.
 const copying = (atOnce: boolean): Scenario => ({

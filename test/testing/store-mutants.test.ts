@@ -1,6 +1,7 @@
 // The proof of the suite for stores: broken copies of the memory store, each of which has to fail the very cases that are meant for it.
 import { describe, expect, it } from 'vitest'
 import { runStoreSuite, storeCases } from '../../src/testing/store-suite/index.ts'
+import { doneStateMutants } from './mutants/store-done-states.ts'
 import { inboxMutants } from './mutants/store-inbox.ts'
 import { memoryStoreLab, type StoreMutant } from './mutants/store-kit.ts'
 import { leaseMutants } from './mutants/store-leases.ts'
@@ -18,6 +19,7 @@ const mutants: readonly StoreMutant[] = [
   ...settlingStoreMutants,
   ...inboxMutants,
   ...stateMutants,
+  ...doneStateMutants,
   ...tableMutants,
 ]
 

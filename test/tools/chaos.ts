@@ -1,11 +1,12 @@
 // `npm run chaos`: real processes on a real database under faults, or the simulation for as many schedules as one likes.
-//   npm run chaos -- --minutes 10 --seed 7 --database postgres|mariadb --transport rabbitmq|kafka --messages 100000
-//   npm run chaos -- --broken id-cursor          a relay, store or consumer that is broken on purpose: it has to be caught
+//   npm run chaos -- --minutes 10 --seed 7 --database postgres|pgbouncer|mariadb --transport rabbitmq|kafka --messages 100000
+//   npm run chaos -- --broken id-cursor          a relay, store or consumer that is broken on purpose: it has to be caught, in a short run of its own
 //   npm run chaos -- --simulate 20000 [--seed n] seeded schedules in virtual time; with a seed and 1, one of them again
 import { parseArgs } from 'node:util'
-import { explore } from '../../src/testing/crash-test/explore.ts'
-import { runChaos } from '../chaos/kit/run.ts'
-import { BREAKAGES, BROKERS, type BreakageName, type BrokerName, type DatabaseName } from '../chaos/kit/words.ts'
+import { caughtBy, isCaught } from '../chaos/kit/catches.ts'
+import { type ChaosOptions, runChaos } from '../chaos/kit/run.ts'
+import { BREAKAGES, BROKERS, type BreakageName, type BrokerName } from '../chaos/kit/words.ts'
+import { catalogueOf, explore } from '../simulation/explore.ts'
 import { mutants } from '../simulation/mutants.ts'
 import { orderFlow } from '../simulation/order-flow.ts'
 
@@ -40,7 +41,8 @@ async function simulate(schedules: number): Promise<boolean> {
   const mutant = mutants.find(({ name }) => name === values.broken)
   if (values.broken !== undefined && mutant === undefined)
     throw new Error(`--broken ${values.broken}: give one of ${mutants.map(({ name }) => `"${name}"`).join(', ')}`)
-  const { failure, ...ran } = await explore(orderFlow(mutant?.name, mutant?.breakage), { schedules, seed })
+  const catalogue = mutant?.struck?.(await catalogueOf(orderFlow(), seed))
+  const { failure, ...ran } = await explore(orderFlow(mutant?.name, mutant?.breakage), { schedules, seed, catalogue })
   if (failure !== undefined) console.log(failure.text)
   console.log(
     `${ran.schedules} schedules from seed ${seed}, ${ran.faults} faults, ${ran.steps} steps: ${failure === undefined ? 'nothing found' : `seed ${failure.seed} fails`}`,
@@ -49,20 +51,24 @@ async function simulate(schedules: number): Promise<boolean> {
 }
 
 async function chaos(): Promise<boolean> {
+  const broken = oneOf<BreakageName>('broken', values.broken, BREAKAGES)
+  const way = oneOf('database', values.database, ['postgres', 'pgbouncer', 'mariadb'])
+  const short: Partial<ChaosOptions> = broken === undefined ? {} : caughtBy(broken)
   const result = await runChaos({
-    database: oneOf<DatabaseName>('database', values.database, ['postgres', 'mariadb']) ?? 'postgres',
+    ...short,
+    database: way === 'mariadb' ? 'mariadb' : 'postgres',
+    pooled: way === 'pgbouncer',
     broker: oneOf<BrokerName>('transport', values.transport, BROKERS),
     seed,
-    messages: number('messages', values.messages, 100_000),
-    minutes: number('minutes', values.minutes, 10),
-    faults: values.faults === undefined ? undefined : Number(values.faults),
-    only: values.only,
-    broken: oneOf<BreakageName>('broken', values.broken, BREAKAGES),
-    stallMs: values.broken === undefined ? 60_000 : 15_000,
+    messages: number('messages', values.messages, short.messages ?? 100_000),
+    minutes: number('minutes', values.minutes, short.minutes ?? 10),
+    faults: values.faults === undefined ? short.faults : Number(values.faults),
+    only: values.only ?? short.only,
+    broken,
     log: (line) => console.log(line),
   })
   console.log(result.text)
-  return result.report.ok && result.fencing.length === 0 && result.deadlocks.transaction === 0
+  return !isCaught(result)
 }
 
 const good = await (values.simulate === undefined ? chaos() : simulate(number('simulate', values.simulate, 1)))

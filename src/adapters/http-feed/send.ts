@@ -2,7 +2,8 @@
 import type { Clock } from '../../core/clock.ts'
 import type { CallContext } from '../../core/context.ts'
 import type { SendResult } from '../../core/contracts/transport.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
+import { inKeyOrder } from '../../core/key-order.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { createError } from '../../errors/classes.ts'
@@ -11,6 +12,7 @@ import type { Code } from '../../errors/codes.ts'
 import type { Feed } from './feed.ts'
 
 const ACCEPTED: SendResult = Object.freeze({ status: 'accepted' })
+const failed = (error: Error): SendResult => ({ status: 'failed', error })
 
 /** Appends what can be appended, in one go. One verdict per envelope; never rejects. */
 export async function appended(
@@ -22,27 +24,21 @@ export async function appended(
   clock: Clock,
 ): Promise<readonly SendResult[]> {
   const { name } = channel
-  const failed = (code: Code, message?: string | undefined, details?: object | undefined): SendResult => ({
-    status: 'failed',
-    error: createError({ code, message, transport, channel: name, details }),
-  })
-  const results: SendResult[] = []
+  const error = (code: Code, message: string, details?: object | undefined): Error =>
+    createError({ code, message, transport, channel: name, details })
   const good: Envelope[] = []
-  let behind: Map<string, string> | undefined
-  for (const envelope of envelopes) {
-    const { key } = envelope
-    const ahead = key === undefined ? undefined : behind?.get(key)
-    let result = ACCEPTED
-    if (ahead !== undefined)
-      result = failed('TOO_EARLY', `it is of key ${key}, behind ${ahead}, which could not be sent`, { ahead })
-    else if (envelope.notBefore !== undefined && envelope.notBefore > clock.wallNow())
-      result = failed('CAPABILITY_MISSING', 'a feed has no delay: it would hold up all that comes after')
-    else if (envelopeBytes(envelope) > feed.maxPayloadBytes)
-      result = failed('PAYLOAD_TOO_LARGE', `the limit is ${feed.maxPayloadBytes} bytes`)
-    results.push(result)
-    if (result === ACCEPTED) good.push(envelope)
-    else if (key !== undefined && ahead === undefined) (behind ??= new Map()).set(key, envelope.id)
-  }
+  const results = inKeyOrder(
+    envelopes,
+    (envelope) => {
+      if (envelope.notBefore !== undefined && envelope.notBefore > clock.wallNow())
+        return failed(error('CAPABILITY_MISSING', 'a feed has no delay: it would hold up all that comes after'))
+      if (bytesAbove(feed.maxPayloadBytes, envelope) !== undefined)
+        return failed(error('PAYLOAD_TOO_LARGE', `the limit is ${feed.maxPayloadBytes} bytes`))
+      good.push(envelope)
+      return ACCEPTED
+    },
+    (message, details) => error('TOO_EARLY', message, details),
+  )
   if (good.length === 0) return results
   const verdict = await appendAll(feed, name, good, context, transport, clock)
   return verdict === ACCEPTED ? results : results.map((result) => (result === ACCEPTED ? verdict : result))

@@ -2,7 +2,7 @@
 import { type CallContext, createContext } from '../../core/context.ts'
 import type { DeadLetters, SendResult } from '../../core/contracts/transport.ts'
 import { deadlineIn } from '../../core/deadline.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
 import { DEADLINE_HEADER, writeDeadline } from '../../core/http-wire.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
@@ -272,7 +272,8 @@ export class Sender {
     return () => {
       if (message !== undefined) return message
       const inBody =
-        this.#settings.signing !== undefined || envelopeBytes(envelope) - envelope.body.byteLength > MOST_HEADER_BYTES
+        this.#settings.signing !== undefined ||
+        bytesAbove(MOST_HEADER_BYTES + envelope.body.byteLength, envelope) !== undefined
       message = toHttp(envelope, inBody ? 'structured' : 'binary')
       return message
     }
@@ -281,8 +282,8 @@ export class Sender {
   // What cannot be sent at all.
   #fault(channel: ChannelAddress, envelope: Envelope, context: CallContext): Error | undefined {
     const { maxPayloadBytes, clock } = this.#settings
-    const bytes = envelopeBytes(envelope)
-    if (bytes > maxPayloadBytes)
+    const bytes = bytesAbove(maxPayloadBytes, envelope)
+    if (bytes !== undefined)
       return createError({
         ...this.#facts(channel, context),
         code: 'PAYLOAD_TOO_LARGE',

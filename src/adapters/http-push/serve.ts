@@ -1,6 +1,6 @@
 // One pushed request from its arrival to its answer.
 
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
 import { DEADLINE_HEADER, readDeadline } from '../../core/http-wire.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { isFairleadError } from '../../errors/base.ts'
@@ -146,7 +146,7 @@ async function envelopesOf(
     if (fault !== undefined) return problem({ code: 'SIGNATURE_INVALID', message: fault, effect: 'none', status: 401 })
   }
   const envelopes = fromHttp(request.headers(), body)
-  return envelopes.some((envelope) => envelopeBytes(envelope) > maxPayloadBytes) ? tooLarge : envelopes
+  return envelopes.some((envelope) => bytesAbove(maxPayloadBytes, envelope) !== undefined) ? tooLarge : envelopes
 }
 
 function countOf(value: string | undefined): number {

@@ -1,6 +1,6 @@
 // Gives messages up, and puts them back: the topics of dead letters by way of the sender.
 import type { ChannelAddress } from '../../core/message.ts'
-import { createError } from '../../errors/index.ts'
+import { notThere } from './checks.ts'
 import { deadRecord, type KeptLetter, readDead, redriven } from './dead-letters.ts'
 import type { KafkaDriver, NewRecord } from './driver.ts'
 import type { Entry } from './lanes/partition.ts'
@@ -33,15 +33,20 @@ export class Cemetery {
   /** Resolves once the dead letter is written. */
   async bury(channel: ChannelAddress, group: string, entry: Entry, reason: string): Promise<void> {
     const dead = this.topics.dead(channel, group)
-    if (this.topics.cached(dead.topic) === undefined) {
-      await this.topics.ensure([dead])
-      await this.topics.partitions(dead.topic)
-    }
     const record = deadRecord(dead.topic, entry, reason, this.settings.clock.wallNow())
-    const [error] = await this.sender.send(channel.name, [{ id: entry.envelope.id, key: undefined, record }], undefined)
-    if (error === undefined) return
-    if (error.code === 'UNROUTABLE') this.topics.forget(dead.topic)
-    throw error
+    const letter: Outgoing = { id: entry.envelope.id, key: undefined, record }
+    for (let made = false; ; ) {
+      if (this.topics.cached(dead.topic) === undefined) {
+        await this.topics.ensure([dead])
+        await this.topics.partitions(dead.topic)
+        made = true
+      }
+      const [error] = await this.sender.send(channel.name, [letter], undefined)
+      if (error === undefined) return
+      if (error.code === 'UNROUTABLE') this.topics.forget(dead.topic)
+      // Others may have dropped the group since it was known, and it was made anew.
+      if (error.code !== 'UNROUTABLE' || made) throw error
+    }
   }
 
   /** All of a group, oldest first. @throws FairleadError `CHANNEL_NOT_FOUND` */
@@ -49,12 +54,7 @@ export class Cemetery {
     const { topic } = this.topics.dead(channel, group)
     if ((await this.topics.partitions(topic)) !== undefined) return readDead(this.driver, topic, this.settings.clock)
     if ((await this.topics.partitions(this.topics.main(channel).topic)) !== undefined) return []
-    const { kind, name } = channel
-    throw createError({
-      code: 'CHANNEL_NOT_FOUND',
-      message: `there is no ${kind} ${name}: prepare() makes it`,
-      channel: name,
-    })
+    throw notThere(channel)
   }
 
   /** Puts them back, and then takes them out of the dead letters. Answers how many. */

@@ -1,6 +1,6 @@
 // What is refused before anything is asked of the broker.
 import type { ChannelPlace, ReceiveFrom } from '../../core/contracts/transport.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { invalidOption } from '../../core/options.ts'
 import { type Code, createError, type FairleadError } from '../../errors/index.ts'
@@ -14,12 +14,18 @@ export function problemOf(
 ): FairleadError | undefined {
   const error = (code: Code, message: string): FairleadError =>
     createError({ code, message, transport: name, channel: channel.name })
-  if (envelopeBytes(envelope) > maxPayloadBytes)
+  if (bytesAbove(maxPayloadBytes, envelope) !== undefined)
     return error('PAYLOAD_TOO_LARGE', `the limit is ${maxPayloadBytes} bytes`)
   const { notBefore } = envelope
   if (notBefore !== undefined && notBefore - clock.wallNow() > maxDelayMs)
     return error('CAPABILITY_MISSING', `notBefore is further away than ${maxDelayMs} ms, the longest delay`)
   return undefined
+}
+
+/** It has to be made first. */
+export function notThere({ kind, name }: ChannelAddress, transport?: string | undefined): FairleadError {
+  const message = `there is no ${kind} ${name}: prepare() makes it`
+  return createError({ code: 'CHANNEL_NOT_FOUND', message, transport, channel: name })
 }
 
 /** @throws FairleadError `INVALID_OPTIONS`, `CAPABILITY_MISSING` */

@@ -69,6 +69,8 @@ const BROKER: Readonly<Record<string, Finding>> = {
   NOT_COORDINATOR_FOR_GROUP: ['UNAVAILABLE', 'none'],
   NOT_COORDINATOR: ['UNAVAILABLE', 'none'],
   CONCURRENT_TRANSACTIONS: ['UNAVAILABLE', 'none'],
+  // A transaction has written offsets, and has not ended.
+  UNSTABLE_OFFSET_COMMIT: ['UNAVAILABLE', 'none'],
   ILLEGAL_GENERATION: ['LEASE_LOST', 'none'],
   UNKNOWN_MEMBER_ID: ['LEASE_LOST', 'none'],
   REBALANCE_IN_PROGRESS: ['LEASE_LOST', 'none'],
@@ -89,7 +91,11 @@ const BROKER: Readonly<Record<string, Finding>> = {
   INVALID_PRODUCER_EPOCH: ['CONNECTION_LOST', 'unknown', true],
   PRODUCER_FENCED: ['CONNECTION_LOST', 'unknown', true],
   INVALID_PRODUCER_ID_MAPPING: ['CONNECTION_LOST', 'unknown', true],
-  INVALID_TXN_STATE: ['CONFLICT', 'unknown'],
+  INVALID_TXN_STATE: ['CONFLICT', 'unknown', true],
+  TRANSACTION_COORDINATOR_FENCED: ['CONNECTION_LOST', 'unknown', true],
+  TRANSACTION_ABORTABLE: ['UNAVAILABLE', 'none'],
+  OPERATION_NOT_ATTEMPTED: ['UNAVAILABLE', 'none'],
+  INVALID_TRANSACTION_TIMEOUT: ['BAD_REQUEST', 'none'],
 }
 
 // Words of the clients for what never came from the broker. A test sees to it that they are still said.
@@ -179,6 +185,12 @@ export function brokerError(name: string, message?: string | undefined): Fairlea
 export function isFatalForProducer(error: FairleadError): boolean {
   const kafka = kafkaErrorOf(error)
   return error.effect !== 'none' || kafka === undefined || kafka === 'UNKNOWN_TOPIC_OR_PARTITION'
+}
+
+/** Whether somebody else writes transactions under our name now, or ours was ended because it took too long. */
+export function isFenced(error: FairleadError): boolean {
+  const kafka = kafkaErrorOf(error)
+  return kafka === 'PRODUCER_FENCED' || kafka === 'INVALID_PRODUCER_EPOCH'
 }
 
 // kafkajs: `type`; @platformatic/kafka: `apiId`.

@@ -7,7 +7,7 @@ import { endsWithin } from '../../core/patience.ts'
 import type { FairleadError } from '../../errors/index.ts'
 import type { KafkaDriver, KafkaRecord, NewRecord } from './driver.ts'
 import type { Entry } from './lanes/partition.ts'
-import { AT_HEADER, contentTypeOf, envelopeOf, REASON_HEADER, REDRIVEN_HEADER, valueFor } from './wire.ts'
+import { AT_HEADER, contentTypeOf, envelopeOf, REASON_HEADER, REDRIVEN_HEADER, VALUE_HEADER, valueFor } from './wire.ts'
 
 const PARTITION_KEY = 'ce_partitionkey'
 const MOST_REASON = 2_000
@@ -26,6 +26,8 @@ export function deadRecord(
   if (envelope.key !== undefined) headers[PARTITION_KEY] ??= envelope.key
   headers[REASON_HEADER] = reason.slice(0, MOST_REASON)
   headers[AT_HEADER] = String(at)
+  if (!record.value?.byteLength) headers[VALUE_HEADER] = record.value === null ? 'null' : 'empty'
+  else delete headers[VALUE_HEADER]
   delete headers[REDRIVEN_HEADER]
   return {
     topic,
@@ -88,10 +90,11 @@ export async function readDead(driver: KafkaDriver, topic: string, clock: Clock)
 
 /** What goes back, all but where to. */
 export function redriven({ record, envelope }: KeptLetter): Pick<NewRecord, 'key' | 'value' | 'headers'> {
-  const { [REASON_HEADER]: _, [AT_HEADER]: __, ...headers } = record.headers
+  const { [REASON_HEADER]: _, [AT_HEADER]: __, [VALUE_HEADER]: had, ...headers } = record.headers
   return {
     key: envelope.key === undefined ? null : Buffer.from(envelope.key),
-    value: valueFor(record.value, contentTypeOf(headers)),
+    // Where nothing is said of it (letters of before): as it would be sent.
+    value: had === 'null' ? null : had === 'empty' ? record.value : valueFor(record.value, contentTypeOf(headers)),
     headers: { ...headers, [REDRIVEN_HEADER]: '1' },
   }
 }

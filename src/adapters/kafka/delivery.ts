@@ -1,7 +1,7 @@
 // A record that was handed out, and the right to settle it: as long as its partition is ours.
 import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
-import { refusedVerdict, tellEach } from '../../core/settle.ts'
+import { addListener, refusedVerdict, tellEach } from '../../core/settle.ts'
 import { createError, type FairleadError } from '../../errors/index.ts'
 import type { Entry } from './lanes/partition.ts'
 
@@ -23,8 +23,10 @@ export class KafkaDelivery implements Delivery {
   /** Instant of our clock. */
   readonly handedAt: number
   state: 'held' | 'settling' | 'settled' | 'lost' = 'held'
-  private readonly owner: DeliveryOwner
+  readonly owner: DeliveryOwner
   private settling: Promise<void> | undefined
+  // Of a transaction: whether it was committed.
+  private committing: Promise<boolean> | undefined
   private listeners: Set<() => void> | undefined
   private revoking: Set<() => void> | undefined
 
@@ -51,23 +53,40 @@ export class KafkaDelivery implements Delivery {
   onLost(listener: () => void): () => void {
     if (this.state === 'lost') listener()
     if (this.state !== 'held' && this.state !== 'settling') return nothing
-    // One and the same function may be given twice, and stopped once.
-    const link = (): void => listener()
     this.listeners ??= new Set()
-    this.listeners.add(link)
-    return () => void this.listeners?.delete(link)
+    return addListener(this.listeners, listener)
   }
 
   onRevoking(listener: () => void): () => void {
     if (this.state !== 'held') return nothing
-    const link = (): void => listener()
     this.revoking ??= new Set()
-    this.revoking.add(link)
-    return () => void this.revoking?.delete(link)
+    return addListener(this.revoking, listener)
   }
 
   settle(verdict: SettleVerdict, options?: SettleOptions | undefined): Promise<void> {
     if (this.settling !== undefined) return this.settling
+    if (this.committing !== undefined) {
+      // Whatever is said of it meanwhile: what is committed is done.
+      this.settling = this.committing.then((done) => (done ? undefined : this.settled(verdict, options)))
+      return this.settling
+    }
+    return this.settled(verdict, options)
+  }
+
+  /** A transaction that it is part of is under way. */
+  get inTransaction(): boolean {
+    return this.committing !== undefined
+  }
+
+  /** It is part of a transaction that ends so. Where that is not committed it stays held, unless its partition was lost. */
+  endsWith(committed: Promise<boolean>): void {
+    this.committing = committed.then((done) => {
+      if (!done) this.committing = undefined
+      return done
+    })
+  }
+
+  private settled(verdict: SettleVerdict, options: SettleOptions | undefined): Promise<void> {
     if (this.state === 'lost') return Promise.reject(this.lostError())
     if (verdict !== 'ack') {
       const { maxDelayMs, name, channel } = this.owner

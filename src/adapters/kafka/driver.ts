@@ -67,6 +67,18 @@ export interface KafkaProducer {
   close(): Promise<void>
 }
 
+/** Writes transactions, one after another, under a name that only one can have. */
+export interface KafkaTransactor {
+  /**
+   * Writes the records (in their order within a partition) and the offsets of a group, all of it or nothing. The offsets are taken whatever the generation of the
+   * group: who may commit is decided by the name. Called once at a time; where it rejects, nobody knows what became of it until another has taken the name, and
+   * this one is closed.
+   */
+  transact(records: readonly NewRecord[], group: string, offsets: readonly PartitionCommit[]): Promise<void>
+  /** Ends within a few seconds, also while the broker is away. Never rejects. */
+  close(): Promise<void>
+}
+
 /**
  * What a member of a group is told. None of them throws. No call is made from within a method of the membership, but `onRebalancing` and `onAssigned` may
  * come before `join` has resolved, and the transport calls `commit` from within `onRebalancing`, `seek` and `resume` after `onAssigned`.
@@ -129,6 +141,8 @@ export interface ReaderEvents {
 /** One cluster by way of one client. Made for one transport, which closes it. */
 export interface KafkaDriver {
   readonly name: string
+  /** How long `join` may take; it has ended by then. More than a rebalance, which waits for members that are at work. Default 60,000. */
+  readonly joinWithinMs?: number | undefined
   /** How many partitions a topic has; undefined when it is not there. Must not make it. */
   partitions(topic: string): Promise<number | undefined>
   /** Makes topics. One that is there already is left as it is. Resolves once they can be written to. */
@@ -137,12 +151,29 @@ export interface KafkaDriver {
   deleteTopics(topics: readonly string[]): Promise<void>
   /** Offsets by partition: of the first record that is still there, of the next that will be written, of the first at or after a time (where there is none: latest). */
   offsets(topic: string, at: 'earliest' | 'latest' | { readonly time: number }): Promise<readonly number[]>
-  /** What the group has committed, by partition; undefined where nothing. */
-  committed(group: string, topic: string): Promise<readonly (Committed | undefined)[]>
+  /**
+   * What the group has committed, by partition; undefined where nothing. `settled`: not while a transaction has written offsets and has not ended (`UNAVAILABLE`), where
+   * the client can ask so.
+   */
+  committed(group: string, topic: string, settled?: boolean | undefined): Promise<readonly (Committed | undefined)[]>
   /** Commits for a group that has no members (all partitions of one topic). @throws FairleadError where it has some */
   setCommitted(group: string, offsets: readonly PartitionOffset[]): Promise<void>
+  /** In which topics the group has a place. Absent: the client cannot say, and no group is deleted. */
+  topicsOf?(group: string): Promise<readonly string[]>
+  /**
+   * Deletes a group with all its places; one that is not there is no error. Absent: the client cannot.
+   * @throws FairleadError `CONFLICT` (in the broker's words `NON_EMPTY_GROUP`) where it has members
+   */
+  deleteGroup?(group: string): Promise<void>
+  /** What holds for a topic, of these settings: what was said of it, or else of all. Absent: the client cannot say. */
+  config?(topic: string, names: readonly string[]): Promise<Readonly<Record<string, string>>>
   /** Connects a producer. */
   producer(): Promise<KafkaProducer>
+  /**
+   * Takes a name for transactions: whoever had it before cannot commit any more, and what it had begun is over once this resolves. A transaction that takes longer
+   * than `timeoutMs` is undone by the broker. Absent: the client has no transactions.
+   */
+  transactor?(name: string, timeoutMs: number): Promise<KafkaTransactor>
   /** Joins. Resolves once the first `onAssigned` was called (with no partitions, where others have them all). The topics are there. */
   join(group: string, topics: readonly string[], events: MemberEvents): Promise<KafkaMember>
   /** Reads from these places on, nothing paused. Resolves once that is so: where reading begins does not depend on what is written later. */

@@ -8,6 +8,7 @@ export type {
   KafkaProducer,
   KafkaReader,
   KafkaRecord,
+  KafkaTransactor,
   MemberEvents,
   NewRecord,
   NewTopic,
@@ -17,6 +18,16 @@ export type {
   ReaderEvents,
   TopicPartition,
 } from './driver.ts'
+export { type ConfluentDriverOptions, confluentDriver } from './drivers/confluent.ts'
+export type {
+  ConfluentAdmin,
+  ConfluentAssignmentCalls,
+  ConfluentClient,
+  ConfluentConfig,
+  ConfluentConsumer,
+  ConfluentMessage,
+  ConfluentProducer,
+} from './drivers/confluent-types.ts'
 export { type KafkaJsDriverOptions, kafkaJsDriver } from './drivers/kafkajs.ts'
 export type {
   KafkaJsAdmin,
@@ -27,6 +38,8 @@ export type {
   KafkaJsMessage,
   KafkaJsProducer,
   KafkaJsRetry,
+  KafkaJsSender,
+  KafkaJsTransaction,
 } from './drivers/kafkajs-types.ts'
 export type { ProducerOptions } from './drivers/platformatic/producer.ts'
 export type {
@@ -37,6 +50,7 @@ export type {
   PlatformaticFetched,
   PlatformaticMetadata,
   PlatformaticNewRecord,
+  PlatformaticOffsets,
   PlatformaticRequest,
 } from './drivers/platformatic/types.ts'
 export {
@@ -46,4 +60,11 @@ export {
 } from './drivers/platformatic.ts'
 export type { KafkaTransportOptions } from './options.ts'
 export type { KafkaLag } from './topics.ts'
-export { type KafkaTransport, kafkaTransport } from './transport.ts'
+export {
+  type KafkaTransaction,
+  type KafkaTransactions,
+  type KafkaTransactionsOptions,
+  kafkaTransactions,
+} from './transactions/kafka-transactions.ts'
+export { kafkaTransport } from './transport.ts'
+export type { KafkaTransport } from './transport-types.ts'

@@ -7,6 +7,8 @@
 export interface Mark {
   readonly offset: number
   done: boolean
+  /** It is done if the transaction that is being written is committed. */
+  pending?: boolean
 }
 
 const PREFIX = 'f1:'
@@ -68,21 +70,30 @@ export class OffsetTracker {
   /** What is to be committed now; from then on it is not dirty. `undo` where that failed. */
   take(): { readonly offset: number; readonly note: string } {
     this.changed = false
-    return { offset: this.base, note: this.note() }
+    const { marks } = this
+    let first = this.first
+    while (first < marks.length && settled(marks[first] as Mark)) first++
+    const offset = marks[first]?.offset ?? this.next
+    return { offset, note: this.note(offset, first) }
   }
 
   undo(): void {
     this.changed = true
   }
 
-  private note(): string {
-    const { base, marks } = this
+  /** What was taken is known at the broker, with what was pending then. */
+  told(): void {
+    this.changed = false
+  }
+
+  private note(base: number, first: number): string {
+    const { marks } = this
     let bits: Uint8Array | undefined
     let used = 0
-    for (let at = this.first + 1; at < marks.length; at++) {
-      const { offset, done } = marks[at] as Mark
-      if (!done) continue
-      const bit = offset - base
+    for (let at = first + 1; at < marks.length; at++) {
+      const mark = marks[at] as Mark
+      if (!settled(mark)) continue
+      const bit = mark.offset - base
       if (bit >= MOST_BITS) break
       if (bits === undefined || bit >> 3 >= bits.length) bits = grown(bits, (bit >> 3) + 1)
       bits[bit >> 3] = (bits[bit >> 3] as number) | (1 << (bit & 7))
@@ -100,10 +111,21 @@ export class OffsetTracker {
   }
 }
 
+function settled({ done, pending }: Mark): boolean {
+  return done || pending === true
+}
+
 function grown(bits: Uint8Array | undefined, least: number): Uint8Array {
   const larger = new Uint8Array(Math.max(least, (bits?.length ?? 0) * 2, 16))
   if (bits !== undefined) larger.set(bits)
   return larger
+}
+
+/** How many records from a committed offset on and before another are not done. */
+export function openBetween({ offset, note }: { readonly offset: number; readonly note: string }, end: number): number {
+  let open = Math.max(end - offset, 0)
+  for (const done of parseNote(offset, note)) if (done < end) open--
+  return open
 }
 
 // A note of somebody else's (a foreign consumer of the same group) says nothing to us.

@@ -5,6 +5,7 @@ import type { KafkaDelivery } from './delivery.ts'
 import type { Committed, PartitionFlow, TopicPartition } from './driver.ts'
 import type { Entry, Lane } from './lanes/partition.ts'
 import type { KafkaSettings } from './options.ts'
+import type { TransactionParts } from './transactions/parts.ts'
 
 /** What a place is made of. */
 export interface PlaceParts {
@@ -17,6 +18,8 @@ export interface PlaceParts {
   placesOf(partitions: readonly TopicPartition[]): Promise<readonly Committed[]>
   /** Writes a dead letter. Undefined: nobody could list it, and it is dropped. */
   readonly bury: ((entry: Entry, reason: string) => Promise<void>) | undefined
+  /** Where what handlers publish and the offsets of what they consumed are committed together. */
+  readonly transactions?: TransactionParts | undefined
   /** Called once, when the last receiver has left or it failed, and nothing of it is at the broker any more. */
   onClosed(): void | Promise<void>
 }

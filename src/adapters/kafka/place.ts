@@ -5,69 +5,34 @@ import type { SettleOptions, SettleVerdict } from '../../core/contracts/transpor
 import { endsWithin } from '../../core/patience.ts'
 import { createError, type FairleadError, stamp } from '../../errors/index.ts'
 import { classifyKafka } from './classify-kafka.ts'
-import { Commits } from './commits.ts'
 import type { KafkaDelivery } from './delivery.ts'
-import type {
-  Committed,
-  KafkaMember,
-  KafkaReader,
-  KafkaRecord,
-  MemberEvents,
-  PartitionFlow,
-  TopicPartition,
-} from './driver.ts'
-import { type Entry, Lane, type LaneRules } from './lanes/partition.ts'
-import { OffsetTracker } from './offset-tracker.ts'
-import type { KafkaSettings } from './options.ts'
+import type { KafkaRecord, MemberEvents, NewRecord, TopicPartition } from './driver.ts'
+import type { Entry, Lane } from './lanes/partition.ts'
+import { AGAIN_MS, PlaceLanes } from './place-lanes.ts'
 import { heldTooLong, keyOf, type PlaceParts, Ring, regulate } from './place-parts.ts'
 import type { KafkaReceiver, ReceiverPlace } from './receiver.ts'
+import { endTogether } from './transactions/together.ts'
 
-const AGAIN_MS = 500
 const FLUSH_WITHIN_MS = 2_500
 
 /** One place. */
-export class Place implements MemberEvents, ReceiverPlace {
-  readonly settings: KafkaSettings
-  private readonly parts: PlaceParts
-  private readonly rules: LaneRules
+export class Place extends PlaceLanes implements MemberEvents, ReceiverPlace {
+  protected readonly events: MemberEvents = this
   private readonly receivers: KafkaReceiver[] = []
-  private readonly lanes = new Map<string, Lane>()
-  private readonly commits: Commits
   // By the time of handing out.
   private readonly held = new Set<KafkaDelivery>()
-  private flow: PartitionFlow | undefined
-  private member: KafkaMember | undefined
-  private reader: KafkaReader | undefined
   private frozen = false
   private scheduled = false
   private turn = 0
   private laneTurn = 0
   private readonly timer: Ring
-  private closed = false
   private retiring = false
   private over: Promise<void> | undefined
-  // Of assignments: what was read for one before must not be used.
-  private epoch = 0
-  private readonly pending: (() => void)[] = []
   private drained: (() => void)[] = []
 
   constructor(parts: PlaceParts) {
-    const { settings } = parts
-    this.parts = parts
-    this.settings = settings
-    this.timer = new Ring(settings.clock, () => this.rang())
-    this.rules = {
-      maxUncommitted: settings.maxUncommitted,
-      readAhead: settings.readAhead,
-      wallNow: () => settings.clock.wallNow(),
-      now: () => settings.clock.now(),
-    }
-    this.commits = new Commits(settings, {
-      lanes: () => this.lanes.values(),
-      commit: (offsets) => (this.member as KafkaMember).commit(offsets),
-      onCommitted: () => this.dispatchSoon(),
-      onRefused: (error) => void this.fail(error),
-    })
+    super(parts)
+    this.timer = new Ring(parts.settings.clock, () => this.rang())
   }
 
   /** Whether it takes further receivers. */
@@ -78,28 +43,6 @@ export class Place implements MemberEvents, ReceiverPlace {
   /** Resolves once it has ended, if it is ending. */
   get ended(): Promise<void> {
     return this.over ?? Promise.resolve()
-  }
-
-  /** Joins the group by `join`, or reads without one. */
-  async begin(join: (events: MemberEvents) => Promise<KafkaMember>): Promise<void> {
-    const member = await join(this)
-    this.member = member
-    this.flow = member
-    this.commits.start()
-    for (const each of this.pending.splice(0)) each()
-    if (this.closed) await member.close()
-  }
-
-  /** Reads these partitions without a group. */
-  async beginReading(
-    lanes: readonly (readonly [TopicPartition, number])[],
-    read: (place: Place) => Promise<KafkaReader>,
-  ): Promise<void> {
-    for (const [at, offset] of lanes) this.addLane(at, { offset, note: '' })
-    const reader = await read(this)
-    this.reader = reader
-    this.flow = reader
-    if (this.closed) await reader.close()
   }
 
   add(receiver: KafkaReceiver): void {
@@ -192,6 +135,27 @@ export class Place implements MemberEvents, ReceiverPlace {
     delivery.done()
   }
 
+  /** As `endTogether` of ./transactions/together.ts. */
+  commitTogether(deliveries: readonly KafkaDelivery[], records: readonly NewRecord[]): Promise<void> {
+    return endTogether(deliveries, {
+      write: (lane) => this.transactions?.join(lane, deliveries, records),
+      done: (delivery) => {
+        const { lane } = delivery.entry
+        lane.finish(delivery.entry)
+        delivery.done()
+        this.held.delete(delivery)
+        ;(delivery.owner as KafkaReceiver).held.delete(delivery)
+        if (lane.heldCount === 0) this.tellDrained()
+        this.dispatchSoon()
+      },
+      failed: (delivery) => {
+        const receiver = delivery.owner as KafkaReceiver
+        if (delivery.state === 'held' && !this.receivers.includes(receiver)) this.takeBack(receiver, delivery)
+      },
+      errorOf: (error) => this.errorOf(error),
+    })
+  }
+
   giveBack(entry: Entry, delayMs: number, overtake: boolean): void {
     if (entry.lane.lost) return
     entry.lane.giveBack(entry, delayMs, overtake)
@@ -204,14 +168,18 @@ export class Place implements MemberEvents, ReceiverPlace {
     if (at < 0) return this.over
     this.receivers.splice(at, 1)
     for (const delivery of [...receiver.held]) {
-      if (delivery.state !== 'held') continue
-      receiver.giveUp(delivery)
-      this.held.delete(delivery)
-      this.giveBack(delivery.entry, 0, false)
+      if (delivery.state !== 'held' || delivery.inTransaction) continue
+      this.takeBack(receiver, delivery)
     }
     this.tellDrained()
     if (this.receivers.length === 0) await this.end()
     else await endsWithin(this.commits.flushed(), FLUSH_WITHIN_MS, this.settings.clock).catch(() => {})
+  }
+
+  private takeBack(receiver: KafkaReceiver, delivery: KafkaDelivery): void {
+    receiver.giveUp(delivery)
+    this.held.delete(delivery)
+    this.giveBack(delivery.entry, 0, false)
   }
 
   /** A receiver wants no more. Where none does, and nothing is held any more, others get the partitions. */
@@ -290,34 +258,6 @@ export class Place implements MemberEvents, ReceiverPlace {
     void this.fail(error)
   }
 
-  private async openLanes(added: readonly TopicPartition[], epoch: number): Promise<void> {
-    try {
-      const places = await this.parts.placesOf(added)
-      if (this.closed || epoch !== this.epoch) return
-      const begin = (): void => {
-        if (this.closed || epoch !== this.epoch) return
-        for (const [index, at] of added.entries()) {
-          const place = places[index] as Committed
-          this.addLane(at, place)
-          this.flow?.seek({ ...at, offset: place.offset })
-        }
-        this.flow?.resume(added)
-      }
-      if (this.flow === undefined) this.pending.push(begin)
-      else begin()
-    } catch (error) {
-      if (this.closed || epoch !== this.epoch) return
-      const { clock } = this.settings
-      const failure = this.errorOf(error)
-      if (!failure.transient) return void this.fail(failure)
-      clock.setTimer(() => void this.openLanes(added, epoch), AGAIN_MS, undefined)
-    }
-  }
-
-  private addLane(at: TopicPartition, { offset, note }: Committed): void {
-    this.lanes.set(keyOf(at), new Lane(at, this.parts.laneOf(at), new OffsetTracker(offset, note), this.rules))
-  }
-
   private lose(lane: Lane): void {
     lane.lost = true
     this.commits.lost(lane)
@@ -390,7 +330,7 @@ export class Place implements MemberEvents, ReceiverPlace {
     this.dispatchSoon()
   }
 
-  private errorOf(error: unknown): FairleadError {
+  protected errorOf(error: unknown): FairleadError {
     return stamp(classifyKafka(error), { transport: this.settings.name, channel: this.parts.channel })
   }
 }

@@ -34,7 +34,7 @@ export class KafkaReceiver implements Receiver, DeliveryOwner {
   readonly held: Set<KafkaDelivery> = new Set()
   credit: number = 0
   private state: 'open' | 'stopped' | 'closed' = 'open'
-  private readonly place: ReceiverPlace
+  readonly place: ReceiverPlace
   private readonly sink: (delivery: Delivery) => void
   private closing: Promise<void> | undefined
   private end!: { readonly resolve: () => void; readonly reject: (error: unknown) => void }

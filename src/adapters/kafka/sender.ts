@@ -2,6 +2,7 @@
 import { detached } from '../../core/async-context.ts'
 import type { Timer } from '../../core/clock.ts'
 import type { Deadline } from '../../core/deadline.ts'
+import { behindWords } from '../../core/key-order.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { createError, type FairleadError, stamp, withFields } from '../../errors/index.ts'
 import { classifyKafka, isFatalForProducer } from './classify-kafka.ts'
@@ -207,11 +208,6 @@ export class Sender {
   }
 }
 
-/** Of a message that stands behind one that could not be sent. */
-export function behind(key: string, ahead: string): FairleadError {
-  return createError({
-    code: 'TOO_EARLY',
-    message: `it is of key ${key}, behind ${ahead}, which could not be sent`,
-    details: { ahead },
-  })
+function behind(key: string, ahead: string): FairleadError {
+  return createError({ code: 'TOO_EARLY', message: behindWords(key, ahead), details: { ahead } })
 }

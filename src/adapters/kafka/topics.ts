@@ -1,6 +1,7 @@
 // The topics behind channels: which there are, how many partitions they have, and making those that are missing.
 import { sleep } from '../../core/clock.ts'
 import type { ChannelAddress } from '../../core/message.ts'
+import { createError } from '../../errors/index.ts'
 import { classifyKafka } from './classify-kafka.ts'
 import type { Committed, KafkaDriver, NewTopic, TopicPartition } from './driver.ts'
 import { deadTopic, type KafkaSettings, retryTopic, topicName } from './options.ts'
@@ -56,6 +57,20 @@ export class Topics {
     return { total: partitions.reduce((sum, each) => sum + each, 0), partitions }
   }
 
+  /** Where the partitions of a topic begin and end now. */
+  async bounds(topic: string): Promise<{ readonly first: readonly number[]; readonly ends: readonly number[] }> {
+    const [ends, first] = await Promise.all([
+      this.driver.offsets(topic, 'latest'),
+      this.driver.offsets(topic, 'earliest'),
+    ])
+    return { first, ends }
+  }
+
+  /** Where a group is, by partition. */
+  committed(group: string, topic: string): Promise<readonly (Committed | undefined)[]> {
+    return this.driver.committed(group, topic)
+  }
+
   /** Asks the broker. */
   partitions(topic: string): Promise<number | undefined> {
     let asking = this.asking.get(topic)
@@ -107,11 +122,10 @@ export class Topics {
     }
   }
 
-  /** Makes those that are not there. */
+  /** Makes those that are not there. What is known does not count: others may have dropped the group that they were of. */
   async ensure(topics: readonly NewTopic[]): Promise<void> {
     const missing: NewTopic[] = []
-    for (const each of topics)
-      if (!this.known.has(each.topic) && (await this.partitions(each.topic)) === undefined) missing.push(each)
+    for (const each of topics) if ((await this.partitions(each.topic)) === undefined) missing.push(each)
     if (missing.length === 0) return
     await this.driver.createTopics(missing)
     for (const { topic } of missing) {
@@ -119,6 +133,25 @@ export class Topics {
       this.forget(topic)
       await this.stands(topic)
     }
+  }
+
+  /** Deletes those that are there. Resolves once the broker does not know them any more. */
+  async remove(topics: readonly string[]): Promise<void> {
+    const there: string[] = []
+    for (const topic of topics) if ((await this.partitions(topic)) !== undefined) there.push(topic)
+    if (there.length === 0) return
+    await this.driver.deleteTopics(there)
+    const { clock } = this.settings
+    for (const topic of there)
+      for (const until = clock.now() + STANDS_WITHIN_MS; ; await sleep(clock, LOOK_AGAIN_MS)) {
+        if ((await this.partitions(topic)) === undefined) break
+        if (clock.now() > until)
+          throw createError({
+            code: 'UNAVAILABLE',
+            effect: 'unknown',
+            message: `topic ${topic} was deleted, and is there`,
+          })
+      }
   }
 
   // Brokers hear of a new topic one after the other.
@@ -167,7 +200,7 @@ export class Topics {
       await Promise.all(
         topics.map(async (topic) => {
           const [committed, earliest] = await Promise.all([
-            this.driver.committed(group, topic),
+            this.driver.committed(group, topic, true),
             this.driver.offsets(topic, 'earliest'),
           ])
           return [topic, { committed, earliest }] as const

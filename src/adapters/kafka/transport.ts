@@ -3,61 +3,66 @@ import { detached } from '../../core/async-context.ts'
 import { boundedBy } from '../../core/bounded.ts'
 import type { CallContext } from '../../core/context.ts'
 import type {
+  Backlog,
   ChannelPlace,
   DeadLetter,
   DeadLetters,
   Delivery,
-  MessageTransport,
   ReceiveFrom,
   Receiver,
   SendResult,
   TransportCapabilities,
 } from '../../core/contracts/transport.ts'
+import { inKeyOrder } from '../../core/key-order.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { countOption, invalidOption } from '../../core/options.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { type Code, createError, type FairleadError, isFairleadError, stamp } from '../../errors/index.ts'
+import { waitingLive, waitingOf } from './backlog.ts'
 import { kafkaCapabilities } from './capabilities.ts'
 import { Cemetery } from './cemetery.ts'
-import { checkReceive, groupOf, neededGroup, problemOf } from './checks.ts'
+import { checkReceive, groupOf, neededGroup, notThere, problemOf } from './checks.ts'
 import { classifyKafka } from './classify-kafka.ts'
 import type { KafkaDriver, TopicPartition } from './driver.ts'
-import { partitionOf } from './murmur2.ts'
+import { canDrop, dropGroup } from './dropping.ts'
 import { type KafkaSettings, type KafkaTransportOptions, kafkaSettings, topicName } from './options.ts'
 import { Place } from './place.ts'
+import { Places } from './places.ts'
+import { groupIdOf, prepared } from './preparing.ts'
 import { KafkaReceiver } from './receiver.ts'
-import { behind, type Outgoing, Sender } from './sender.ts'
+import { retainedSince } from './retained.ts'
+import { type Outgoing, Sender } from './sender.ts'
+import { spreading } from './spreading.ts'
 import { type KafkaLag, Topics } from './topics.ts'
+import { TRANSACTIONS, type TransactionDesk, type TransactionPlan } from './transactions/kafka-transactions.ts'
+import { TransportTransactions } from './transactions/transport-transactions.ts'
+import type { KafkaTransport } from './transport-types.ts'
 import { recordOf } from './wire.ts'
 
-/** `kafkaTransport` as made. */
-export interface KafkaTransport extends MessageTransport {
-  readonly deadLetters: DeadLetters
-  /**
-   * How far a group of a topic (or the group of a queue) is behind, as the broker knows it.
-   * @throws FairleadError `CHANNEL_NOT_FOUND`
-   */
-  lag(channel: ChannelPlace): Promise<KafkaLag>
-}
-
 const ACCEPTED: SendResult = Object.freeze({ status: 'accepted' })
-// A rebalance waits for members that are at work.
+// Where the driver does not say it. A rebalance waits for members that are at work.
 const JOIN_WITHIN_MS = 60_000
+const READ_WITHIN_MS = 60_000 // all dead letters
 const CLOSE_WITHIN_MS = 8_000
 
 class Transport implements KafkaTransport {
   readonly name: string
   readonly capabilities: TransportCapabilities
   readonly deadLetters: DeadLetters
+  readonly dropGroup?: (place: ChannelPlace) => Promise<void>
   private readonly driver: KafkaDriver
   private readonly settings: KafkaSettings
   private readonly topics: Topics
   private readonly sender: Sender
   private readonly cemetery: Cemetery
-  private readonly places = new Map<string, Promise<Place>>()
+  private readonly transactions: TransportTransactions
+  private readonly places = new Places()
+  private readonly lives = new Set<Place>()
   private readonly receivers = new Set<KafkaReceiver>()
   private closed: Promise<void> | undefined
-  private turn: number
+  private readonly partitionFor: (key: Uint8Array | null, partitions: number) => number
+  // What asks more than once of the broker, a join among them: the join has a bound of its own, and strikes first.
+  private readonly joinWithinMs: number
 
   constructor(driver: KafkaDriver, settings: KafkaSettings) {
     const { name, maxDelayMs, maxPayloadBytes } = settings
@@ -66,32 +71,24 @@ class Transport implements KafkaTransport {
     this.name = name
     this.topics = new Topics(driver, settings)
     this.sender = new Sender(driver, settings)
-    this.cemetery = new Cemetery(driver, settings, this.topics, this.sender, (key, partitions) =>
-      this.partitionFor(key, partitions),
-    )
-    this.turn = Math.floor(settings.random() * 1_000)
+    this.partitionFor = spreading(settings.random)
+    this.cemetery = new Cemetery(driver, settings, this.topics, this.sender, this.partitionFor)
+    this.transactions = new TransportTransactions(driver, settings, this.topics, this.partitionFor)
+    this.joinWithinMs = (driver.joinWithinMs ?? JOIN_WITHIN_MS) + settings.requestTimeoutMs
     this.capabilities = Object.freeze({ ...kafkaCapabilities, maxDelayMs, maxPayloadBytes })
     this.deadLetters = {
       list: (channel, { limit }) => this.listDead(channel, countOption('limit', limit, 0)),
       redrive: (channel, ids) => this.redrive(channel, ids),
     }
+    if (canDrop(driver)) {
+      const by = { driver, topics: this.topics, settings, places: this.places }
+      this.dropGroup = (place) => this.asked(place, this.joinWithinMs, () => dropGroup(place, by))
+    }
   }
 
   prepare(channels: readonly ChannelPlace[], mode: 'create' | 'check'): Promise<void> {
-    return this.asked(undefined, JOIN_WITHIN_MS, async () => {
-      const missing: string[] = []
-      for (const channel of channels) {
-        const group = groupOf(channel, this.settings)
-        const { topic } = this.topics.main(channel)
-        if (mode === 'create') {
-          const beside = group === undefined ? [] : this.besides(channel, group)
-          await this.topics.ensure([this.topics.main(channel), ...beside])
-          if (channel.group !== undefined)
-            await this.topics.makeGroup(this.idOf(channel, channel.group), topic, 'latest')
-        } else if ((await this.topics.partitions(topic)) === undefined) missing.push(`${channel.kind} ${channel.name}`)
-        else if (channel.group !== undefined && !(await this.topics.hasGroup(this.idOf(channel, channel.group), topic)))
-          missing.push(`group ${channel.group} of topic ${channel.name}`)
-      }
+    return this.asked(undefined, this.joinWithinMs, async () => {
+      const missing = await prepared(channels, mode, this.topics, this.settings)
       if (missing.length > 0)
         throw this.error('CHANNEL_NOT_FOUND', undefined, `there is no ${missing.join(', no ')}`, { missing })
     })
@@ -111,31 +108,22 @@ class Transport implements KafkaTransport {
       if (isFairleadError(found)) return envelopes.map(() => failed(found))
       partitions = found
     }
-    const results = new Array<SendResult>(envelopes.length).fill(ACCEPTED)
     const good: number[] = []
     const all: Outgoing[] = []
-    let ahead: Map<string, string> | undefined
-    for (let at = 0; at < envelopes.length; at++) {
-      const envelope = envelopes[at] as Envelope
-      const { key, id } = envelope
-      const before = key === undefined ? undefined : ahead?.get(key)
-      const problem =
-        before === undefined
-          ? problemOf(channel, envelope, this.settings)
-          : stamp(behind(key as string, before), this.at(channel))
-      if (problem === undefined) {
+    const results = inKeyOrder(
+      envelopes,
+      (envelope, at) => {
+        const problem = problemOf(channel, envelope, this.settings)
+        if (problem !== undefined) return failed(problem)
+        const { id, key } = envelope
         const content = recordOf(envelope)
-        all.push({
-          id,
-          key,
-          record: { ...content, topic: channel.name, partition: this.partitionFor(content.key, partitions) },
-        })
+        const partition = this.partitionFor(content.key, partitions)
+        all.push({ id, key, record: { ...content, topic: channel.name, partition } })
         good.push(at)
-        continue
-      }
-      if (key !== undefined && before === undefined) (ahead ??= new Map()).set(key, id)
-      results[at] = failed(problem)
-    }
+        return ACCEPTED
+      },
+      (message, details) => this.error('TOO_EARLY', channel, message, details),
+    )
     if (good.length === 0) return results
     const errors = await this.sender.send(channel.name, all, context.deadline)
     for (const [index, error] of errors.entries()) {
@@ -150,7 +138,7 @@ class Transport implements KafkaTransport {
     checkReceive(from, this.name)
     const begun: Promise<Receiver>[] = []
     try {
-      return await this.asked(from.channel, JOIN_WITHIN_MS, () => {
+      return await this.asked(from.channel, this.joinWithinMs, () => {
         const work = detached(() => this.subscribe(from, sink))
         begun.push(work)
         return work
@@ -166,18 +154,41 @@ class Transport implements KafkaTransport {
     }
   }
 
+  retainedSince(channel: ChannelAddress): Promise<number | undefined> {
+    const { requestTimeoutMs, clock } = this.settings
+    // Some twenty-five questions, one after another.
+    return this.asked(channel, requestTimeoutMs * 4, () => retainedSince(this.driver, channel, clock))
+  }
+
   lag(channel: ChannelPlace): Promise<KafkaLag> {
     return this.asked(channel, this.settings.requestTimeoutMs, async () => {
-      const group = this.idOf(channel, this.needsGroup(channel))
+      const group = this.idOf(channel, neededGroup(channel, this.settings))
       const { topic } = this.topics.main(channel)
-      if ((await this.topics.partitions(topic)) === undefined) throw this.notThere(channel)
+      if ((await this.topics.partitions(topic)) === undefined) throw notThere(channel, this.name)
       return this.topics.lag(group, topic)
+    })
+  }
+
+  inspect({ channel, group: given }: ReceiveFrom, minPriority?: number | undefined): Promise<Backlog> {
+    return this.asked(channel, this.settings.requestTimeoutMs, async () => {
+      if (minPriority !== undefined) throw this.error('CAPABILITY_MISSING', channel, 'Kafka has no priorities')
+      const { topic } = this.topics.main(channel)
+      if ((await this.topics.partitions(topic)) === undefined) throw notThere(channel, this.name)
+      const group = groupOf({ ...channel, group: given }, this.settings)
+      if (group === undefined) return waitingLive(this.topics, topic, this.lives)
+      const retry = channel.kind === 'queue' ? undefined : this.topics.retry(channel, group).topic
+      const place = await this.places.of(channel, group)?.catch(() => undefined)
+      return waitingOf(this.topics, { id: this.idOf(channel, group), topic, retry }, place)
     })
   }
 
   close(): Promise<void> {
     this.closed ??= this.ending()
     return this.closed
+  }
+
+  [TRANSACTIONS](plan: TransactionPlan): TransactionDesk {
+    return this.transactions.begin(plan, this.places.any)
   }
 
   private async ending(): Promise<void> {
@@ -190,7 +201,10 @@ class Transport implements KafkaTransport {
     const { channel, temporary } = from
     if (temporary === true) return this.privately(channel, sink)
     const group = groupOf({ ...channel, group: from.group }, this.settings)
-    const place = group === undefined ? await this.live(from) : await this.shared(from, group)
+    const place =
+      group === undefined
+        ? await this.live(from)
+        : await this.places.shared(channel, group, () => this.joined(from, group))
     return this.receiver(place, channel, sink)
   }
 
@@ -207,30 +221,9 @@ class Transport implements KafkaTransport {
     return receiver
   }
 
-  // Receivers of one group in one process are one member of it.
-  private async shared(from: ReceiveFrom, group: string): Promise<Place> {
-    const { channel } = from
-    const key = `${channel.name} ${group}`
-    for (;;) {
-      const there = this.places.get(key)
-      if (there === undefined) break
-      const place = await there
-      if (place.open) return place
-      // It is ending: its member must have left before another one joins.
-      await place.ended
-      if (this.places.get(key) === there) this.places.delete(key)
-    }
-    const making = this.joined(from, group)
-    this.places.set(key, making)
-    making.catch(() => {
-      if (this.places.get(key) === making) this.places.delete(key)
-    })
-    return making
-  }
-
   private async joined({ channel, from }: ReceiveFrom, group: string): Promise<Place> {
     const { topic } = this.topics.main(channel)
-    if ((await this.topics.partitions(topic)) === undefined) throw this.notThere(channel)
+    if ((await this.topics.partitions(topic)) === undefined) throw notThere(channel, this.name)
     const id = this.idOf(channel, group)
     const beside = channel.kind === 'topic' ? [this.topics.retry(channel, group)] : []
     await this.topics.ensure(beside)
@@ -243,6 +236,7 @@ class Transport implements KafkaTransport {
       laneOf: (at) => (at.topic === topic ? String(at.partition) : `retry-${at.partition}`),
       placesOf: (partitions) => this.topics.placesOf(id, partitions),
       bury: (entry, reason) => this.cemetery.bury(channel, group, entry, reason),
+      transactions: this.transactions.partsOf(id),
       onClosed: () => {},
     })
     await place.begin((events) => this.driver.join(id, topics, events))
@@ -251,8 +245,12 @@ class Transport implements KafkaTransport {
 
   private async live({ channel, from }: ReceiveFrom): Promise<Place> {
     const { topic } = this.topics.main(channel)
-    if ((await this.topics.partitions(topic)) === undefined) throw this.notThere(channel)
-    return this.reading(topic, channel, await this.topics.startOf(topic, from ?? 'latest'), () => {})
+    if ((await this.topics.partitions(topic)) === undefined) throw notThere(channel, this.name)
+    const place = await this.reading(topic, channel, await this.topics.startOf(topic, from ?? 'latest'), () => {
+      this.lives.delete(place)
+    })
+    this.lives.add(place)
+    return place
   }
 
   private async privately(channel: ChannelAddress, sink: (delivery: Delivery) => void): Promise<Receiver> {
@@ -301,14 +299,16 @@ class Transport implements KafkaTransport {
   }
 
   private async *listDead(channel: ChannelPlace, limit: number): AsyncGenerator<DeadLetter> {
-    const letters = await this.asked(channel, JOIN_WITHIN_MS, () =>
-      this.cemetery.all(channel, this.needsGroup(channel)),
+    const letters = await this.asked(channel, READ_WITHIN_MS, () =>
+      this.cemetery.all(channel, neededGroup(channel, this.settings)),
     )
     for (const { letter } of letters.slice(0, limit)) yield letter
   }
 
   private redrive(channel: ChannelPlace, ids: readonly string[] | 'all'): Promise<number> {
-    return this.asked(channel, JOIN_WITHIN_MS, () => this.cemetery.redrive(channel, this.needsGroup(channel), ids))
+    return this.asked(channel, READ_WITHIN_MS, () =>
+      this.cemetery.redrive(channel, neededGroup(channel, this.settings), ids),
+    )
   }
 
   private async look(channel: ChannelAddress, context: CallContext): Promise<number | FairleadError> {
@@ -328,12 +328,6 @@ class Transport implements KafkaTransport {
     }
   }
 
-  private partitionFor(key: Uint8Array | null, partitions: number): number {
-    if (key !== null) return partitionOf(key, partitions)
-    this.turn = (this.turn + 1) % Number.MAX_SAFE_INTEGER
-    return this.turn % partitions
-  }
-
   private refusal(channel: ChannelAddress, context: CallContext): FairleadError | undefined {
     if (this.closed !== undefined) return this.error('SHUTDOWN', channel)
     if (context.aborted !== undefined)
@@ -341,17 +335,8 @@ class Transport implements KafkaTransport {
     return context.deadline.remainingMs() <= 0 ? this.error('DEADLINE_SPENT', channel) : undefined
   }
 
-  private besides(channel: ChannelAddress, group: string): ReturnType<Topics['dead']>[] {
-    const dead = this.topics.dead(channel, group)
-    return channel.kind === 'queue' ? [dead] : [dead, this.topics.retry(channel, group)]
-  }
-
-  private needsGroup(channel: ChannelPlace): string {
-    return neededGroup(channel, this.settings)
-  }
-
-  private idOf({ kind, name }: ChannelAddress, group: string): string {
-    return this.settings.groupId({ kind, name }, group)
+  private idOf(channel: ChannelAddress, group: string): string {
+    return groupIdOf(channel, group, this.settings)
   }
 
   private async asked<T>(channel: ChannelAddress | undefined, withinMs: number, work: () => Promise<T>): Promise<T> {
@@ -362,10 +347,6 @@ class Transport implements KafkaTransport {
       if (this.closed !== undefined) throw this.error('SHUTDOWN', channel)
       throw stamp(classifyKafka(error), this.at(channel))
     }
-  }
-
-  private notThere(channel: ChannelAddress): FairleadError {
-    return this.error('CHANNEL_NOT_FOUND', channel, `there is no ${channel.kind} ${channel.name}: prepare() makes it`)
   }
 
   private error(code: Code, channel: ChannelAddress | undefined, message?: string, details?: unknown): FairleadError {

@@ -1,5 +1,6 @@
 // A message as a Kafka record: the CloudEvents binding for Kafka, binary mode. Structured mode is read as well.
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+import { mostBytesOf } from '../../core/envelope.ts'
 import type { Envelope } from '../../core/message.ts'
 import {
   fromAttributes,
@@ -24,6 +25,8 @@ const ATTRIBUTE_OF: ReadonlyMap<string, string> = new Map(USUAL_ATTRIBUTES.map((
 export const REASON_HEADER = 'fairlead-dead-reason'
 /** When it was, milliseconds since 1970. */
 export const AT_HEADER = 'fairlead-dead-at'
+/** Of a dead letter without bytes: `null` where the message had no value (where the topic is compacted, the end of its key), `empty` where it had an empty one. */
+export const VALUE_HEADER = 'fairlead-dead-value'
 /** It was put back from the dead letters: `notbefore` does not count again. */
 export const REDRIVEN_HEADER = 'fairlead-redriven'
 
@@ -103,13 +106,12 @@ function attach(attributes: Record<string, string>, name: string, value: string)
 /** Bytes that a record takes, about: what a batch of the broker is held against. */
 export function recordBytes({ key, value, headers }: Pick<NewRecord, 'key' | 'value' | 'headers'>): number {
   let bytes = 32 + (key?.byteLength ?? 0) + (value?.byteLength ?? 0)
-  // Text of three bytes a letter is the longest there is.
   for (const name of Object.keys(headers)) bytes += 8 + name.length + byteLength(headers[name] as string)
   return bytes
 }
 
 function byteLength(value: string): number {
-  return value.length < 200 ? value.length * 3 : Buffer.byteLength(value)
+  return value.length < 200 ? mostBytesOf(value) : Buffer.byteLength(value)
 }
 
 /** What a record says that its value is. */

@@ -74,10 +74,17 @@ export class Topic {
   private readonly kept = new Ring<Kept>()
   /** Of the next message. Those kept are the ones right before it. */
   private seq = 0
+  private goneTo = -Infinity
 
   constructor(settings: BrokerSettings) {
     this.settings = settings
     this.dedupe = new Dedupe(settings.dedupeWindowMs)
+  }
+
+  /** Since when all of it is kept, milliseconds since 1970. */
+  retainedSince(wallNow: number): number {
+    this.trim(wallNow)
+    return this.goneTo === -Infinity ? this.goneTo : Math.floor(this.goneTo) + 1
   }
 
   accept(envelope: Envelope, now: number, wallNow: number): Accepted {
@@ -108,6 +115,12 @@ export class Topic {
     return place
   }
 
+  /** The group goes, with all that is in it. */
+  drop(name: string): void {
+    this.groups.get(name)?.close()
+    this.groups.delete(name)
+  }
+
   /** A place for one receiver, for as long as it lives. */
   subscribe(from: ReceiveFrom['from']): Place {
     const place = this.placeFrom(from)
@@ -134,6 +147,7 @@ export class Topic {
     for (let first = this.kept.first(); first !== undefined; first = this.kept.first()) {
       if (this.kept.size <= retainMessages && first.at > wallNow - retainMs) break
       this.kept.shift()
+      this.goneTo = first.at
     }
   }
 

@@ -3,7 +3,7 @@ import { LONGEST_TIMER_MS } from '../../core/clock.ts'
 import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
 import { invalidOption } from '../../core/options.ts'
-import { tellEach, wrongVerdict } from '../../core/settle.ts'
+import { addListener, tellEach, wrongVerdict } from '../../core/settle.ts'
 import { createError } from '../../errors/classes.ts'
 import type { Entry } from './entry.ts'
 
@@ -33,7 +33,7 @@ export class MemoryDelivery implements Delivery {
   next: MemoryDelivery | undefined
   state: 'held' | 'settled' | 'lost'
   private readonly owner: DeliveryOwner
-  private listeners: (() => void)[] | undefined
+  private listeners: Set<() => void> | undefined
 
   constructor(entry: Entry, owner: DeliveryOwner, until: number) {
     this.envelope = entry.envelope
@@ -59,12 +59,8 @@ export class MemoryDelivery implements Delivery {
   onLost(listener: () => void): () => void {
     if (this.state === 'lost') listener()
     if (this.state !== 'held') return nothing
-    // One and the same function may be given twice, and stopped once.
-    const link = (): void => listener()
-    this.listeners = [...(this.listeners ?? []), link]
-    return () => {
-      this.listeners = this.listeners?.filter((each) => each !== link)
-    }
+    this.listeners ??= new Set()
+    return addListener(this.listeners, listener)
   }
 
   settle(verdict: SettleVerdict, options?: SettleOptions | undefined): Promise<void> {

@@ -47,6 +47,11 @@ export class Place implements Work {
     return this.waiting.ready
   }
 
+  /** Whether somebody receives from it. */
+  get taken(): boolean {
+    return this.takers.length > 0
+  }
+
   /** All but dead ones. */
   get unsettled(): number {
     return this.size - this.graves.size

@@ -13,13 +13,14 @@ import type {
   SendResult,
   TransportCapabilities,
 } from '../../core/contracts/transport.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
+import { inKeyOrder } from '../../core/key-order.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
 import type { Code } from '../../errors/codes.ts'
 import { BrokerState, type MemoryBroker } from './broker.ts'
-import { Queue } from './channels.ts'
+import { Queue, Topic } from './channels.ts'
 import { memoryCapabilities } from './memory-capabilities.ts'
 import type { Place } from './place.ts'
 import { MemoryReceiver } from './receiver.ts'
@@ -88,31 +89,40 @@ class MemoryTransport implements MessageTransport {
       throw this.error('CHANNEL_NOT_FOUND', undefined, `there is no ${missing.join(', no ')}`, { missing })
   }
 
+  async retainedSince(channel: ChannelAddress): Promise<number | undefined> {
+    this.mustBeOpen()
+    const topic = this.broker.has(channel) ? this.broker.create(channel) : undefined
+    return topic instanceof Topic && this.capabilities.replay
+      ? topic.retainedSince(this.broker.settings.clock.wallNow())
+      : undefined
+  }
+
+  async dropGroup(place: ChannelPlace): Promise<void> {
+    this.mustBeOpen()
+    const { kind, name, group } = place
+    if (kind === 'queue') throw invalidOption('kind', kind, 'only a topic has groups')
+    if (this.placeAt(place)?.taken)
+      throw this.error('CONFLICT', place, `somebody receives from group ${group} of ${name}`)
+    const topic = this.broker.has(place) ? this.broker.create(place) : undefined
+    if (topic instanceof Topic) topic.drop(group as string)
+  }
+
   send(channel: ChannelAddress, envelopes: readonly Envelope[], context: CallContext): Promise<readonly SendResult[]> {
     const refusal = this.refusal(channel, context)
     const target = refusal === undefined ? this.broker.find(channel) : undefined
     const { clock, turns } = this.broker.settings
     const now = clock.now()
     const wallNow = clock.wallNow()
-    let behind: Map<string, string> | undefined
-    const results = new Array<SendResult>(envelopes.length)
-    for (let at = 0; at < envelopes.length; at++) {
-      const envelope = envelopes[at] as Envelope
-      const { key } = envelope
-      const ahead = key === undefined ? undefined : behind?.get(key)
-      let result: SendResult
-      if (refusal !== undefined) result = failed(refusal)
-      else if (target === undefined)
-        result = failed(this.error('UNROUTABLE', channel, `there is no ${channel.kind} ${channel.name}`))
-      else if (ahead !== undefined)
-        result = failed(
-          this.error('TOO_EARLY', channel, `it is of key ${key}, behind ${ahead}, which could not be sent`, { ahead }),
-        )
-      else result = this.accept(target, channel, envelope, now, wallNow)
-      if (result.status === 'failed' && key !== undefined && ahead === undefined)
-        (behind ??= new Map()).set(key, envelope.id)
-      results[at] = result
-    }
+    const results =
+      target === undefined
+        ? envelopes.map(() =>
+            failed(refusal ?? this.error('UNROUTABLE', channel, `there is no ${channel.kind} ${channel.name}`)),
+          )
+        : inKeyOrder(
+            envelopes,
+            (envelope) => this.accept(target, channel, envelope, now, wallNow),
+            (message, details) => this.error('TOO_EARLY', channel, message, details),
+          )
     return turns.paced(envelopes.length, results)
   }
 
@@ -157,7 +167,7 @@ class MemoryTransport implements MessageTransport {
     wallNow: number,
   ): SendResult {
     const { maxPayloadBytes } = this.capabilities
-    if (envelopeBytes(envelope) > maxPayloadBytes)
+    if (bytesAbove(maxPayloadBytes, envelope) !== undefined)
       return failed(this.error('PAYLOAD_TOO_LARGE', channel, `the limit is ${maxPayloadBytes} bytes`))
     if (envelope.notBefore !== undefined && envelope.notBefore - wallNow > LONGEST_TIMER_MS)
       return failed(

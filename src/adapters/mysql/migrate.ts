@@ -8,13 +8,15 @@ import { errnoOf } from './classify-mysql.ts'
 import type { MysqlDriver, Run } from './driver.ts'
 import { literal } from './literals.ts'
 import { MIGRATIONS } from './migrations/index.ts'
-import { DEFAULT_PREFIX, type MysqlTablesOptions, type TableName, type Tables, tablesOf } from './names.ts'
+import { DEFAULT_PREFIX, type MysqlTablesOptions, partsOf, type TableName, type Tables, tablesOf } from './names.ts'
 import { NOW_MS } from './time.ts'
 
 // A later step may have to rewrite a large table.
 const STATEMENT_WITHIN_MS = 30 * 60_000
 
 const LOCK_WITHIN_S = 20
+// Whoever waits for a table makes all who come later wait behind it, also those who only read.
+const TABLE_WITHIN_S = 10
 const LOCK_TRIES = 30
 
 /**
@@ -66,6 +68,7 @@ export async function migrateBy<Tx>(
     const name = await take(run, tables)
     await run(bookkeeping(tables))
     const missing = missingOf(place, rowsOf((await run(listing(tables))).rows), steps)
+    await run(`set session lock_wait_timeout = ${TABLE_WITHIN_S}`)
     for (const step of missing) {
       for (const sql of statementsOf(step, tables)) await run(sql)
       await run(recorded(step, tables))
@@ -74,6 +77,7 @@ export async function migrateBy<Tx>(
       await run(marked(owner, tables))
       sameOwner(place, (await run(`select owner from ${tables.owner} where one = 1`)).rows[0]?.['owner'], owner)
     }
+    await run('set session lock_wait_timeout = default')
     await run('do release_lock(?)', [name])
     return { applied: missing.map(({ name }) => name) }
   })
@@ -149,7 +153,18 @@ function statementsOf(step: Migration, tables: Tables): readonly string[] {
     .split(/;\s*(?:\n|$)/)
     .map((statement) => statement.trim())
     .filter((statement) => statement !== '')
-    .map((statement) => statement.replaceAll(/@(\w+)@/g, (_, table: string) => tables[table as TableName]))
+    .map((statement) =>
+      statement.replaceAll(/@(\w+)(?::(text|here))?@/g, (_, table: string, as: string | undefined) => {
+        const name = tables[table as TableName]
+        return as === undefined ? name : as === 'text' ? literal(name) : isTable(name)
+      }),
+    )
+}
+
+// Which rows of information_schema are about this table. Whether case counts the server knows.
+function isTable(name: string): string {
+  const { database, table } = partsOf(name)
+  return `table_schema = ${database === undefined ? 'database()' : literal(database)} and table_name = ${literal(table)}`
 }
 
 function rowsOf(rows: readonly Record<string, unknown>[]): readonly AppliedMigration[] {

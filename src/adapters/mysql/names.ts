@@ -66,3 +66,9 @@ export function tablesOf({ prefix = DEFAULT_PREFIX, database }: MysqlTablesOptio
   const place = database === undefined ? '' : `${identifier('database', database)}.`
   return Object.fromEntries(TABLES.map((table) => [table, place + identifier('prefix', prefix + table)])) as Tables
 }
+
+/** What the name of a table in SQL is made of, without quotes. */
+export function partsOf(name: string): { readonly database: string | undefined; readonly table: string } {
+  const parts = [...name.matchAll(/`((?:[^`]|``)*)`/g)].map(([, part = '']) => part.replaceAll('``', '`'))
+  return { database: parts.length > 1 ? parts[0] : undefined, table: parts.at(-1) ?? '' }
+}

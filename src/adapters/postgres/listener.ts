@@ -81,15 +81,23 @@ export function createListener(init: ListenerInit): Listener {
       }
     }
   }
-  const ask = (client: PgListenClient, text: string): Promise<{ readonly rows: readonly Record<string, unknown>[] }> =>
-    boundedBy(
-      clock,
-      answerWithinMs,
-      client.query({ text }),
-      'TIMED_OUT',
-      'the listening connection did not answer',
-      'postgres',
+  const asked = new WeakMap<PgListenClient, Promise<unknown>>()
+  // One question at a time: pg warns of a second one beside it. Whoever waits behind one that is never answered gives up like that one does.
+  const ask = (
+    client: PgListenClient,
+    text: string,
+  ): Promise<{ readonly rows: readonly Record<string, unknown>[] }> => {
+    const before = asked.get(client)
+    const query = () => client.query({ text })
+    const answer = before === undefined ? query() : before.then(query)
+    const ended = answer.then(
+      () => undefined,
+      () => undefined,
     )
+    asked.set(client, ended)
+    void ended.then(() => asked.get(client) === ended && asked.delete(client))
+    return boundedBy(clock, answerWithinMs, answer, 'TIMED_OUT', 'the listening connection did not answer', 'postgres')
+  }
 
   const open = (): Session => {
     const client = init.connect()

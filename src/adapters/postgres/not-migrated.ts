@@ -1,5 +1,6 @@
 // A schema without our tables looks like a missing table to PostgreSQL; to users it is a missing place that one call makes.
-import { createError, type FairleadError } from '../../errors/index.ts'
+import { unmigrated } from '../../core/migration.ts'
+import type { FairleadError } from '../../errors/index.ts'
 import { sqlStateOf } from './classify-postgres.ts'
 
 // Schema, table, function, column: the last two are what an older schema lacks.
@@ -8,13 +9,8 @@ const MISSING: ReadonlySet<string> = new Set(['3F000', '42P01', '42883', '42703'
 /** The error itself, or `CHANNEL_NOT_FOUND` where what is missing are tables or functions of fairlead. */
 export function notMigrated(error: FairleadError, schema: string): FairleadError {
   if (!MISSING.has(sqlStateOf(error) ?? '')) return error
-  return createError({
-    code: 'CHANNEL_NOT_FOUND',
-    message: `the schema ${schema} lacks what this version of fairlead needs: run migrate(driver, { schema: ${JSON.stringify(schema)} })`,
-    cause: error,
-    effect: error.effect,
-    transport: 'postgres',
-    details: error.details,
-    stack: false,
-  })
+  return unmigrated(
+    error,
+    `the schema ${schema} lacks what this version of fairlead needs: run migrate(driver, { schema: ${JSON.stringify(schema)} })`,
+  )
 }

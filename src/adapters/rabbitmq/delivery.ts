@@ -1,7 +1,7 @@
 // A message that was handed out, and the right to settle it: it lasts as long as the channel it came on, at most as long as the broker's own timeout.
 import type { Delivery, SettleOptions, SettleVerdict } from '../../core/contracts/transport.ts'
 import type { Envelope } from '../../core/message.ts'
-import { tellEach } from '../../core/settle.ts'
+import { addListener, tellEach } from '../../core/settle.ts'
 import { createError } from '../../errors/classes.ts'
 
 /** Whoever handed it out. */
@@ -24,7 +24,7 @@ export class RabbitDelivery implements Delivery {
   state: 'held' | 'settling' | 'settled' | 'lost' = 'held'
   private settling: Promise<void> | undefined
   private readonly owner: DeliveryOwner
-  private listeners: (() => void)[] | undefined
+  private listeners: Set<() => void> | undefined
 
   constructor(owner: DeliveryOwner, envelope: Envelope, redeliveries: number, leaseMs: number, kept: unknown) {
     this.owner = owner
@@ -37,12 +37,8 @@ export class RabbitDelivery implements Delivery {
   onLost(listener: () => void): () => void {
     if (this.state === 'lost') listener()
     if (this.state !== 'held' && this.state !== 'settling') return nothing
-    // One and the same function may be given twice, and stopped once.
-    const link = (): void => listener()
-    this.listeners = [...(this.listeners ?? []), link]
-    return () => {
-      this.listeners = this.listeners?.filter((each) => each !== link)
-    }
+    this.listeners ??= new Set()
+    return addListener(this.listeners, listener)
   }
 
   settle(verdict: SettleVerdict, options?: SettleOptions | undefined): Promise<void> {

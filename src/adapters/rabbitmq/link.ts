@@ -110,7 +110,7 @@ export class Link {
       failed: (error) => {
         // A queue that is there and may not be read: it would be so again.
         if (isFairleadError(error, 'FORBIDDEN')) hooks.failed(hooks.errorOf(error))
-        else this.lose(session)
+        this.lose(session)
       },
       blocked: () => hooks.blocked(),
     })

@@ -356,8 +356,8 @@ export class RabbitReceiver implements Receiver, DeliveryOwner {
     const { place, topology, onClosed } = this.parts
     await this.stop()
     for (const delivery of this.held) if (delivery.state === 'held') delivery.lose()
-    // Verdicts that were given before are still told, if the broker listens.
-    if (failure === undefined) await this.within(Promise.allSettled([...this.pending]), FLUSH_WITHIN_MS)
+    // Verdicts that were given before are still told, if the broker listens: also where it ends on its own, with a channel that may be in order.
+    await this.within(Promise.allSettled([...this.pending]), FLUSH_WITHIN_MS)
     this.state = 'closed'
     this.clearTimers()
     this.buffer = []

@@ -3,7 +3,8 @@ import { detached } from '../../core/async-context.ts'
 import type { Timer } from '../../core/clock.ts'
 import type { CallContext } from '../../core/context.ts'
 import type { SendResult } from '../../core/contracts/transport.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
+import { behindWords } from '../../core/key-order.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { type Stamp, stamp, withFields } from '../../errors/classes.ts'
@@ -19,9 +20,21 @@ import { type AmqpContent, toAmqp, unwritable } from './wire.ts'
 const ACCEPTED: SendResult = Object.freeze({ status: 'accepted' })
 const CLOSE_WITHIN_MS = 4_000
 
+// Messages of one key: the next is written when the one before is confirmed, for what the broker refuses has to refuse those behind it.
+interface Row {
+  /** Places in the call. */
+  readonly waiting: number[]
+  busy: boolean
+  /** The id of the one that failed. */
+  ahead: string | undefined
+}
+
 // One call.
 interface Call {
   readonly channel: ChannelAddress
+  readonly envelopes: readonly Envelope[]
+  /** Where order is kept, by key. */
+  readonly rows: Map<string, Row>
   readonly results: (SendResult | undefined)[]
   readonly tickets: (Ticket | undefined)[]
   readonly lines: ConfirmLine
@@ -63,6 +76,8 @@ export class Sender {
       let stop = nothing
       const call: Call = {
         channel,
+        envelopes,
+        rows: new Map(),
         results: new Array(envelopes.length),
         tickets: new Array(envelopes.length),
         lines: channel.kind === 'queue' ? this.toQueues : this.toTopics,
@@ -84,7 +99,7 @@ export class Sender {
           undefined,
         )
       stop = context.onAbort((reason) => this.giveUp(call, 'CANCELLED', reason))
-      if (!call.over) detached(() => this.begin(call, envelopes))
+      if (!call.over) detached(() => this.begin(call))
     })
   }
 
@@ -135,18 +150,18 @@ export class Sender {
     })
   }
 
-  private begin(call: Call, envelopes: readonly Envelope[]): void {
+  private begin(call: Call): void {
     const { channel } = call
     const known = channel.kind === 'queue' ? true : this.topics.get(channel.name)
     if (known === true) {
-      this.putAll(call, envelopes)
+      this.putAll(call)
       return
     }
     const checking = known ?? this.check(channel.name)
     checking.then(
-      () => this.putAll(call, envelopes),
+      () => this.putAll(call),
       (error: unknown) => {
-        for (let at = 0; at < envelopes.length; at++) this.answer(call, at, failed(this.errorOf(error, call)))
+        for (let at = 0; at < call.envelopes.length; at++) this.answer(call, at, failed(this.errorOf(error, call)))
       },
     )
   }
@@ -169,25 +184,48 @@ export class Sender {
     return checking
   }
 
-  private putAll(call: Call, envelopes: readonly Envelope[]): void {
-    let behind: Map<string, string> | undefined
-    for (let at = 0; at < envelopes.length && !call.over; at++) {
-      const envelope = envelopes[at] as Envelope
-      const { key, id } = envelope
-      const ahead = key === undefined ? undefined : behind?.get(key)
-      const problem =
-        ahead === undefined
-          ? this.problem(call.channel, envelope)
-          : this.error('TOO_EARLY', call.channel, `it is of key ${key}, behind ${ahead}, which could not be sent`, {
-              ahead,
-            })
-      if (problem === undefined) {
-        this.put(call, at, envelope)
-        continue
+  private putAll(call: Call): void {
+    for (let at = 0; at < call.envelopes.length && !call.over; at++) {
+      const row = this.rowOf(call, at)
+      if (row === undefined) this.start(call, at)
+      else {
+        row.waiting.push(at)
+        this.advance(call, row)
       }
-      if (this.settings.ordered && key !== undefined && ahead === undefined) (behind ??= new Map()).set(key, id)
-      this.answer(call, at, failed(problem))
     }
+  }
+
+  private rowOf({ envelopes, rows }: Call, at: number): Row | undefined {
+    const key = this.settings.ordered ? envelopes[at]?.key : undefined
+    if (key === undefined) return undefined
+    let row = rows.get(key)
+    if (row === undefined) {
+      row = { waiting: [], busy: false, ahead: undefined }
+      rows.set(key, row)
+    }
+    return row
+  }
+
+  private advance(call: Call, row: Row): void {
+    while (!row.busy && !call.over) {
+      const at = row.waiting.shift()
+      if (at === undefined) return
+      const { ahead } = row
+      if (ahead === undefined) {
+        row.busy = true
+        this.start(call, at)
+      } else {
+        const message = behindWords(call.envelopes[at]?.key as string, ahead)
+        this.note(call, at, failed(this.error('TOO_EARLY', call.channel, message, { ahead })))
+      }
+    }
+  }
+
+  private start(call: Call, at: number): void {
+    const envelope = call.envelopes[at] as Envelope
+    const problem = this.problem(call.channel, envelope)
+    if (problem === undefined) this.put(call, at, envelope)
+    else this.answer(call, at, failed(problem))
   }
 
   private put(call: Call, at: number, envelope: Envelope): void {
@@ -234,6 +272,15 @@ export class Sender {
 
   private answer(call: Call, at: number, result: SendResult): void {
     if (call.over || call.results[at] !== undefined) return
+    this.note(call, at, result)
+    const row = this.rowOf(call, at)
+    if (row === undefined) return
+    row.busy = false
+    if (result.status === 'failed') row.ahead = call.envelopes[at]?.id
+    this.advance(call, row)
+  }
+
+  private note(call: Call, at: number, result: SendResult): void {
     call.results[at] = result
     if (--call.open === 0) call.finish()
   }
@@ -286,7 +333,7 @@ export class Sender {
   private problem(channel: ChannelAddress, envelope: Envelope): FairleadError | undefined {
     const { capabilities, clock } = this.settings
     const { maxPayloadBytes, maxDelayMs } = capabilities
-    if (envelopeBytes(envelope) > maxPayloadBytes)
+    if (bytesAbove(maxPayloadBytes, envelope) !== undefined)
       return this.error('PAYLOAD_TOO_LARGE', channel, `the limit is ${maxPayloadBytes} bytes`)
     const reason = unwritable(envelope)
     if (reason !== undefined) return this.error('PAYLOAD_TOO_LARGE', channel, reason)

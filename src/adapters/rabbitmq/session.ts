@@ -57,8 +57,9 @@ export class Session {
   private scheduled = false
   private waiters: Told[] = []
   private asking = false
-  private timer: Timer | undefined
   private asked: Told[] = []
+  // Requests that the broker has not answered, and how each is given up.
+  private readonly unanswered = new Set<(error: unknown) => void>()
 
   constructor(channel: AmqpChannel, queue: string, settings: Settings, hooks: SessionHooks) {
     this.channel = channel
@@ -104,7 +105,7 @@ export class Session {
     this.slots.clear()
     for (const slot of slots) slot.active = false
     try {
-      await Promise.all([before, ...slots.map(({ tag }) => this.channel.cancel(tag))])
+      await Promise.all([before, ...slots.map(({ tag }) => this.answered(this.channel.cancel(tag)))])
     } catch (error) {
       if (this.alive) this.hooks.failed(error)
     }
@@ -141,13 +142,9 @@ export class Session {
   end(error: unknown): void {
     this.alive = false
     this.slots.clear()
-    if (this.timer !== undefined) this.settings.clock.clearTimer(this.timer)
-    const unanswered = [
-      ...this.asked.splice(0),
-      ...this.waiters.splice(0),
-      ...this.due.splice(0).map(({ told }) => told),
-    ]
-    for (const told of unanswered) told(error)
+    for (const giveUp of [...this.unanswered]) giveUp(error)
+    const untold = [...this.asked.splice(0), ...this.waiters.splice(0), ...this.due.splice(0).map(({ told }) => told)]
+    for (const told of untold) told(error)
   }
 
   private soon(): void {
@@ -192,41 +189,44 @@ export class Session {
         if (this.alive) this.hooks.cancelled()
       },
     )
-    Promise.all([limit, consuming]).catch((error: unknown) => {
+    this.answered(Promise.all([limit, consuming])).catch((error: unknown) => {
       if (this.alive) this.hooks.failed(error)
     })
   }
 
   private async ask(): Promise<void> {
-    const { clock } = this.settings
     while (this.alive && this.waiters.length > 0) {
       this.asked = this.waiters
       this.waiters = []
-      this.watch()
       try {
-        await this.channel.prefetch(1)
+        await this.answered(this.channel.prefetch(1))
       } catch (error) {
         if (this.alive) this.hooks.failed(error)
         return
-      } finally {
-        clock.clearTimer(this.timer)
       }
       for (const told of this.asked.splice(0)) told()
     }
     this.asking = false
   }
 
-  private watch(): void {
+  // A request that is never answered is a channel that is lost, not one to wait for: unless the broker says that it reads nothing just now.
+  private answered(request: Promise<unknown>): Promise<void> {
     const { clock, answerMs } = this.settings
-    this.timer = clock.setTimer(
-      (session: Session) => {
-        if (!session.alive) return
-        if (session.hooks.blocked()) session.watch()
-        else session.hooks.failed(session.silent())
-      },
-      answerMs,
-      this,
-    )
+    return new Promise((resolve, reject) => {
+      let timer: Timer
+      const end = (settle: () => void): void => {
+        clock.clearTimer(timer)
+        this.unanswered.delete(giveUp)
+        settle()
+      }
+      const giveUp = (error: unknown): void => end(() => reject(error))
+      const watch = (): void => {
+        timer = clock.setTimer(() => (this.hooks.blocked() ? watch() : giveUp(this.silent())), answerMs, undefined)
+      }
+      watch()
+      this.unanswered.add(giveUp)
+      request.then(() => end(resolve), giveUp)
+    })
   }
 
   private silent(): Error {

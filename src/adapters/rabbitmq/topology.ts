@@ -61,6 +61,17 @@ export class Topology {
     await this.asked((channel) => this.makeQueue(channel, place))
   }
 
+  /** Removes the queue of a group, and its dead letters. @throws FairleadError `CONFLICT` while it is consumed */
+  async drop(place: ChannelPlace): Promise<void> {
+    this.checkPlace(place)
+    const queue = queueOf(place)
+    if ((await this.has(place)) && (await this.checkQueue(queue)).consumers > 0)
+      throw createError({ code: 'CONFLICT', message: `somebody receives from ${queue}`, transport: this.settings.name })
+    // Its binding goes with it: from then on nothing comes. What is not there is no error.
+    await this.asked((channel) => channel.deleteQueue(queue))
+    await this.asked((channel) => channel.deleteQueue(deadOf(queue)))
+  }
+
   /** What is missing of a place, in words. */
   async missing(place: ChannelPlace): Promise<string | undefined> {
     this.checkPlace(place)

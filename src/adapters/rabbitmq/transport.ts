@@ -73,6 +73,14 @@ class RabbitmqTransport implements MessageTransport {
     })
   }
 
+  dropGroup(place: ChannelPlace): Promise<void> {
+    return this.asked(place, () => {
+      if (place.kind === 'queue') throw invalidOption('kind', place.kind, 'only a topic has groups')
+      placeQueue(place)
+      return this.topology.drop(place)
+    })
+  }
+
   send(channel: ChannelAddress, envelopes: readonly Envelope[], context: CallContext): Promise<readonly SendResult[]> {
     return this.sender.send(channel, envelopes, context)
   }

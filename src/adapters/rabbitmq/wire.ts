@@ -2,6 +2,7 @@
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
+import { mostBytesOf } from '../../core/envelope.ts'
 import { formatInstant } from '../../core/instant.ts'
 import type { Envelope } from '../../core/message.ts'
 import { fromAttributes, fromStructured, toAttributes, USUAL_ATTRIBUTES } from '../../messaging/cloudevents/index.ts'
@@ -75,12 +76,17 @@ function encodingOf(
 }
 
 /** Why headers cannot be written; undefined: they can. */
-export function unwritable({ attributes, headers, id, key }: Envelope): string | undefined {
-  let bytes = Buffer.byteLength(id) + Buffer.byteLength(key ?? '')
+export function unwritable(envelope: Envelope): string | undefined {
+  // Counting exactly is a call into native code for each text, and nearly always they are far from it.
+  return objection(envelope, mostBytesOf) && objection(envelope, Buffer.byteLength)
+}
+
+function objection({ attributes, headers, id, key }: Envelope, bytesIn: (text: string) => number): string | undefined {
+  let bytes = bytesIn(id) + bytesIn(key ?? '')
   for (const part of [attributes, headers])
     for (const name of Object.keys(part)) {
-      if (Buffer.byteLength(name) > SHORT_BYTES - PREFIX.length) return `the name ${name.slice(0, 40)}... is too long`
-      bytes += name.length + PREFIX.length + 8 + Buffer.byteLength(part[name] as string)
+      if (bytesIn(name) > SHORT_BYTES - PREFIX.length) return `the name ${name.slice(0, 40)}... is too long`
+      bytes += name.length + PREFIX.length + 8 + bytesIn(part[name] as string)
     }
   return bytes > MOST_HEADER_BYTES
     ? `attributes and headers have ${bytes} bytes; AMQP carries ${MOST_HEADER_BYTES} in one frame`
@@ -226,5 +232,5 @@ export function again(message: AmqpMessage, own: Readonly<Record<string, string>
 }
 
 function isShort(text: string): boolean {
-  return text.length * 3 <= SHORT_BYTES || Buffer.byteLength(text) <= SHORT_BYTES
+  return mostBytesOf(text) <= SHORT_BYTES || Buffer.byteLength(text) <= SHORT_BYTES
 }

@@ -42,7 +42,7 @@ export class Answers {
 
   constructor(settings: Settings) {
     this.#settings = settings
-    this.#newId = uuidSource(settings.clock)
+    this.#newId = settings.newId ?? uuidSource(settings.clock)
     this.#time = instantSource(settings.clock)
   }
 

@@ -51,6 +51,7 @@ export interface Settings {
   readonly onError: ((error: unknown) => void) | undefined
   readonly clock: Clock
   readonly random: Random
+  readonly newId: (() => string) | undefined
   readonly consumer: object
 }
 
@@ -99,7 +100,7 @@ export function settingsOf(server: FetchServer, options: ServeOptions): Settings
   if (typeof source !== 'string' || source === '')
     throw invalidOption('source', source, "give a URI reference that names the service, such as '/inventory'")
   const handlerTimeoutMs = durationOption('handlerTimeoutMs', options.handlerTimeoutMs, 30_000)
-  const { clock, random } = world({ clock: options.clock, random: options.random, onEvent: options.onEvent })
+  const { clock, random, newId } = world(options)
   const given = [...CONSUMER, ...SEAMS].flatMap((option) =>
     options[option] === undefined ? [] : [[option, options[option]] as const],
   )
@@ -114,6 +115,7 @@ export function settingsOf(server: FetchServer, options: ServeOptions): Settings
     onError,
     clock,
     random,
+    newId,
     consumer: {
       maxDeliveries: MAX_DELIVERIES,
       // Its caller goes by the deadline: a call that died with several processes is no letter that somebody reads one day.

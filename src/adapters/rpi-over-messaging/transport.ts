@@ -70,8 +70,7 @@ export function messagingRpiTransport(options: MessagingRpiOptions): MessagingRp
   if (typeof source !== 'string' || source === '')
     throw invalidOption('source', source, "give a URI reference that names the caller, such as '/shop/orders'")
   const exchange = createExchange({ name: 'rpi-replies', maxPending: 1_000, ...defined(rest) })
-  const { clock } = world({ clock: rest.clock, random: rest.random, onEvent: rest.onEvent })
-  const newId = uuidSource(clock)
+  const { clock, newId = uuidSource(clock) } = world(rest)
   const time = instantSource(clock)
   const { name } = rest.transport
   const queues = new Map<string, string>()

@@ -1,6 +1,7 @@
 // What outbox, inbox, processes and checkpoints ask of a database. One store carries all the parts; each part is asked for by its own name,
 // because several of them lease, load and purge.
 import type { ChannelAddress, Envelope } from '../message.ts'
+import type { Delivery } from './transport.ts'
 
 /** How one transaction is run. */
 export interface TransactionOptions {
@@ -122,12 +123,13 @@ export interface OutboxStore<Tx> {
   /** The same as a statement for `closeWith`; undefined for rows that are better appended before. Absent where there is no such way. */
   closing?(rows: readonly OutboxRow[]): Closing | undefined
   /**
-   * Leases a fair share of the partitions (hashes of keys) to this relay for `forMs`, extends what it holds, gives up what is beyond its share.
+   * Leases a fair share of the partitions (hashes of keys) to this relay for `forMs`, and extends what it holds. What is beyond its share is not extended and comes back as
+   * `surplus`: it is the relay's until it is released or runs out, so that what was sent of it can still be settled, and is not sent again by the next one.
    * A new holder of a partition has a higher epoch. To be called again well before `forMs` is over. `until` is on the clock of the caller, never later than what the store goes by.
    */
   lease(relay: string, forMs: number): Promise<readonly PartitionLease[]>
-  /** Gives them back at once, for others to take. */
-  release(leases: readonly PartitionLease[]): Promise<void>
+  /** Gives them back at once, for others to take. `relay`: it leaves, whether it holds anything or not, and the shares of the others grow; so does one that holds nothing any more. */
+  release(leases: readonly PartitionLease[], relay?: string | undefined): Promise<void>
   /**
    * Rows of the leased partitions that may be published now, by sequence and always from the beginning: those that wait for their time and those of blocked keys left out.
    * Rows that were read and are not settled are read again. There is no reading on behind the last row: what commits late or is freed below it would be overtaken by later
@@ -178,6 +180,8 @@ export interface PartitionLease {
   readonly epoch: bigint
   /** On the clock of the caller. */
   readonly until: number
+  /** Beyond its share: nothing is to be begun with it any more, and it is to be released as soon as all that was sent of it is settled. */
+  readonly surplus?: true | undefined
 }
 
 export type RowVerdict =
@@ -214,6 +218,8 @@ export interface OutboxStats {
 export interface MessageIdentity {
   readonly source: string
   readonly id: string
+  /** The delivery that it came by: for an inbox whose entry is the broker's own. */
+  readonly delivery?: Delivery | undefined
 }
 
 export interface InboxStore<Tx> {
@@ -270,12 +276,30 @@ export interface IdempotencyStore<Tx> {
   purge(olderThanMs: number, limit: number): Promise<number>
 }
 
+/** What a state is looked for by. */
+export type StateKey =
+  | { readonly id: string; readonly correlation?: undefined }
+  | { readonly correlation: string; readonly id?: undefined }
+
+/** A claim and a state that are read with the beginning of their transaction. */
+export interface StateOpening extends InboxOpening {
+  /** What `find` and `load` would have answered; of a message that is not the first, nothing. */
+  found(opened: SqlResult): { readonly id: string; readonly version: number; readonly state: unknown } | undefined
+}
+
 /** Processes, stored requests. State is JSON. */
 export interface StateStore<Tx> {
   load(tx: Tx, kind: string, id: string): Promise<{ readonly version: number; readonly state: unknown } | undefined>
   /** The id of the state that has this correlation and is not done. */
   find(tx: Tx, kind: string, correlation: string): Promise<string | undefined>
-  /** Compare and set; false when somebody else was first. `expected` 0 creates. Correlations replace those of before; `done` takes them away, and `wakeAt` too. */
+  /**
+   * The claim of a message (see `InboxStore.claiming`) and the state that it is about, as one opening of the transaction. Absent where there is no such way.
+   */
+  claiming?(consumer: string, message: MessageIdentity, kind: string, key: StateKey): StateOpening
+  /**
+   * Compare and set; false when somebody else was first. `expected` 0 creates. Correlations replace those of before, `'kept'` leaves them as they are; `done` takes them away,
+   * and `wakeAt` too.
+   */
   save(
     tx: Tx,
     kind: string,
@@ -285,7 +309,7 @@ export interface StateStore<Tx> {
     options?: {
       /** Milliseconds since 1970. Absent: never. */
       readonly wakeAt?: number | undefined
-      readonly correlations?: readonly string[] | undefined
+      readonly correlations?: readonly string[] | 'kept' | undefined
       readonly done?: boolean | undefined
     },
   ): Promise<boolean>
@@ -302,6 +326,12 @@ export interface StateStore<Tx> {
     readonly state: unknown
     readonly done: boolean
   }>
+  /**
+   * Deletes states that have been `done` for longer than `olderThanMs` by the time of the store, those that were done first at first, at most `limit`. What is saved as done once more
+   * counts from the first time. Their ids are free again. What is not done is never touched. Several may purge at once. Returns how many there were.
+   * @throws FairleadError `INVALID_OPTIONS`
+   */
+  purge(kind: string, olderThanMs: number, limit: number): Promise<number>
 }
 
 /** Positions kept by the consumer (Kinesis, feed, files, replay), and who may move them. */

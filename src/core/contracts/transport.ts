@@ -27,6 +27,13 @@ export interface MessageTransport {
    */
   prepare(channels: readonly ChannelPlace[], mode: 'create' | 'check'): Promise<void>
   /**
+   * The counterpart for a group of a topic that nobody uses any more, for which the broker would keep all that is sent: removes it with what waits for it and its dead letters.
+   * An operator's action. One that is not there is dropped already; one that is made again later is new. Who receives from it is in the way of it (`CONFLICT`), or, where the broker
+   * does not know of him, ends with `CHANNEL_NOT_FOUND` once he next asks for something. Absent where a group keeps nothing of its own at the broker, or its tools have to be used.
+   * @throws FairleadError `CONFLICT`, `FORBIDDEN`, `INVALID_OPTIONS` for a queue, `CHANNEL_NOT_FOUND` for a topic that is not there (it may also count as dropped)
+   */
+  dropGroup?(place: ChannelPlace): Promise<void>
+  /**
    * One verdict per envelope, in order; it never rejects, and ends with its deadline or with `close`, whatever the network does.
    *
    * Failed with effect `none`, before anything leaves: what comes after `close` (`SHUTDOWN`), finds its deadline spent (`DEADLINE_SPENT`) or its call
@@ -57,6 +64,11 @@ export interface MessageTransport {
    * @throws FairleadError `CHANNEL_NOT_FOUND` where `unroutable` is `detected`; elsewhere nothing waits on a channel that is not there
    */
   inspect?(from: ReceiveFrom, minPriority?: number): Promise<Backlog>
+  /**
+   * On transports with replay: since when all messages of a topic are still kept, milliseconds since 1970 on the clock that `from.time` is on. A group that starts before that may
+   * miss some, and nothing else says so. `-Infinity`: all there ever were; undefined (or absent): the broker cannot say.
+   */
+  retainedSince?(channel: ChannelAddress): Promise<number | undefined>
   /** Absent where the broker keeps dead letters out of reach; the capability says so. */
   readonly deadLetters?: DeadLetters | undefined
   /**

@@ -7,10 +7,11 @@ import { classify } from '../../errors/classify.ts'
 import { DUPLICATE, Judged, Unasked } from '../inbox/judged.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Hand } from './hand.ts'
-import type { Held } from './held.ts'
+import type { HandlerCall, Held } from './held.ts'
 import type { Settings } from './options.ts'
 import { outcomesOf } from './outcomes.ts'
 import type { Pipeline } from './pipeline.ts'
+import { keepsOrder } from './places.ts'
 import { Run, type RunHost } from './run.ts'
 import type { Settler } from './settling.ts'
 import type { Teller } from './telling.ts'
@@ -257,8 +258,11 @@ export class Calls {
   }
 
   #again(run: Run, among: readonly Held[]): void {
-    const kept = among.filter(({ lost }) => lost === undefined)
-    for (const held of among) if (held.lost !== undefined) this.#desk.bury(held)
+    const kept: Held[] = []
+    for (const held of among)
+      if (held.lost !== undefined) this.#desk.bury(held)
+      else if (this.#comesAfterLost(held, run)) this.#giveBack(held)
+      else kept.push(held)
     if (kept.length === 0) {
       this.#freeAgain()
       return
@@ -271,9 +275,29 @@ export class Calls {
   }
 
   #conclude(held: Held, verdict: Verdict): void {
+    const { run } = held
     held.run = undefined
     if (held.lost !== undefined) this.#desk.bury(held)
-    else if (held.state === 'running') this.#settler.carryOut(held, verdict)
+    else if (held.state !== 'running') return
+    else if (verdict.what === 'later' && run !== undefined && this.#comesAfterLost(held, run)) this.#giveBack(held)
+    else this.#settler.carryOut(held, verdict)
+  }
+
+  // One of its key before it in the same batch was lost. That one comes again, and has to be done before it.
+  #comesAfterLost(held: Held, { held: all }: HandlerCall): boolean {
+    const { key } = held.delivery.envelope
+    if (all.length === 1 || key === undefined || !keepsOrder(this.#settings.transport.capabilities)) return false
+    for (const each of all) {
+      if (each === held) return false
+      if (each.lost !== undefined && each.delivery.envelope.key === key) return true
+    }
+    return false
+  }
+
+  #giveBack(held: Held): void {
+    held.run = undefined
+    held.state = 'queued'
+    this.#settler.giveBack(held, this.#desk.lanes.untold(held.delivery.envelope.key as string))
   }
 
   #finish(run: Run): boolean {

@@ -3,8 +3,8 @@
 import { detached } from '../../core/async-context.ts'
 import type { Backlog } from '../../core/contracts/transport.ts'
 import { DESCRIBE, type Description, describe, type LayerDescription } from '../../core/describe.ts'
+import { closeWithin } from '../../core/lifecycle.ts'
 import type { ConsumerState } from '../../core/message-events.ts'
-import { durationOption, knownOptions } from '../../core/options.ts'
 import { endsWithin } from '../../core/patience.ts'
 import type { FairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
@@ -188,16 +188,11 @@ class Runtime implements Consumer {
   }
 
   close(options: CloseOptions = {}): Promise<void> {
-    if (this.#closing === undefined) {
-      try {
-        knownOptions('close', options, ['withinMs'])
-        const withinMs = durationOption('close.withinMs', options.withinMs, 30_000, 0)
-        this.#closing = detached(() => this.#close(withinMs))
-      } catch (error) {
-        return Promise.reject(error)
-      }
-    }
-    return this.#closing
+    if (this.#closing !== undefined) return this.#closing
+    return closeWithin(options, 30_000, (withinMs) => {
+      this.#closing = detached(() => this.#close(withinMs))
+      return this.#closing
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {

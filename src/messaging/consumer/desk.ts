@@ -80,10 +80,11 @@ export class Desk implements Hand {
     this.#zombies = new Lanes()
     this.#scheduled = false
     const work = (): void => this.#work()
-    this.#round = () => {
+    const round = (): void => {
       this.#scheduled = false
       detached(work)
     }
+    this.#round = round
     this.#whenIdle = undefined
   }
 

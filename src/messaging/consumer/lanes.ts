@@ -64,7 +64,8 @@ export class Lanes {
     const { redeliveries } = delivery
     const before = gone.get(id)
     if (before !== undefined && isCopyOf(before, redeliveries)) return
-    const at = before?.place ?? place
+    // It may have come again while the broker was still being told of its first coming: its place is that of the first.
+    const at = before?.place ?? Math.min(place, this.#firstInHand(id, key)?.place ?? place)
     // Rights end in any order: what stood behind it may have gone before it, and be on its way here again.
     const behind = [...gone].filter(([, one]) => one.place > at)
     for (const [each, one] of behind) {
@@ -77,6 +78,14 @@ export class Lanes {
       now.told = undefined
     })
     for (const [each, one] of behind) gone.set(each, one)
+  }
+
+  /** Of those of this id that are in hand the one that came first. */
+  #firstInHand(id: string, key: string): Held | undefined {
+    let found: Held | undefined
+    for (let each = this.#byKey.get(key)?.first; each !== undefined; each = each.behind)
+      if (each.id === id && (found === undefined || each.place < found.place)) found = each
+    return found
   }
 
   /**
@@ -97,7 +106,8 @@ export class Lanes {
     }
     for (const [each, { state }] of gone) {
       if (each === id) break
-      if (state !== 'here') gone.delete(each)
+      // One that is in hand is being told of, and waited for in the lane.
+      if (state !== 'here' && this.#firstInHand(each, key) === undefined) gone.delete(each)
     }
     own.state = 'here'
     return false

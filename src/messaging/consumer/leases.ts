@@ -35,7 +35,7 @@ export class Leases {
   watch(held: Held): void {
     const { leaseMs, extend } = held.delivery
     if (leaseMs === undefined || extend === undefined) return
-    const everyMs = leaseMs / 3
+    const everyMs = Math.max(leaseMs / 3, SHORTEST_MS)
     if (this.#set && everyMs >= this.#everyMs) return
     this.stop()
     if (everyMs < this.#everyMs) this.#everyMs = everyMs
@@ -56,18 +56,21 @@ export class Leases {
   renew(): void {
     this.#set = false
     const now = this.#clock.now()
-    let any = false
+    // What came with a short lease is soon out of hand: the next look is as late as those that are left allow.
+    let shortest = Infinity
     for (const held of this.#all) {
       const { leaseMs, extend } = held.delivery
-      if (leaseMs === undefined || extend === undefined || held.lost !== undefined || held.state === 'settling')
-        continue
-      any = true
+      if (leaseMs === undefined || extend === undefined || held.lost !== undefined) continue
+      if (leaseMs < shortest) shortest = leaseMs
+      // It may come to rest here yet, if its dead-letter place cannot be reached.
+      if (held.state === 'settling') continue
       const age = now - held.leasedAt
       if (held.extending) {
         if (age >= leaseMs) this.#lost(held, unanswered(leaseMs), false)
       } else if (age * 3 >= leaseMs - SLACK_MS) this.#extend(held, leaseMs, now)
     }
-    if (any && !this.#set) this.#arm()
+    this.#everyMs = Math.max(shortest / 3, SHORTEST_MS)
+    if (shortest !== Infinity && !this.#set) this.#arm()
   }
 
   #extend(held: Held, leaseMs: number, now: number): void {
@@ -92,6 +95,9 @@ export class Leases {
     )
   }
 }
+
+/** A message that arrives with its lease all but over must not keep the process busy. */
+const SHORTEST_MS = 5
 
 // Real timers ring up to a millisecond early.
 const SLACK_MS = 3

@@ -57,8 +57,9 @@ export function aroundWithInbox(parts: InboxParts): AroundHandler {
   const once = (run: Run, among: readonly number[], next: Next, answers: unknown[], left: Left): Promise<void> => {
     left.called = false
     const messages = messagesOf(run)
-    const identities = among.map((at) => identityOf(messages[at] as Message))
-    const opening = place.inbox.claiming?.(name, identities)
+    const identities = among.map((at) => ({ ...identityOf(messages[at] as Message), delivery: run.held[at]?.delivery }))
+    const only = among.length === 1 ? place.opening?.(name, messages[among[0] as number] as Message) : undefined
+    const opening = only ?? place.inbox.claiming?.(name, identities)
     return place.transaction(
       async (tx, opened) => {
         const claims =

@@ -1,4 +1,4 @@
-// Deletes what an inbox need not remember any more: now and then, a batch at a time, by any process that has the time.
+// Deletes what a store need not remember any more, such as the entries of an inbox: now and then, a batch at a time, by any process that has the time.
 
 import { detached } from '../../core/async-context.ts'
 import type { Clock, Random, Timer } from '../../core/clock.ts'

@@ -1,9 +1,12 @@
 // What an inbox needs of a store, and what it is told.
-import type { InboxStore, Transactional } from '../../core/contracts/store.ts'
+import type { InboxOpening, InboxStore, Transactional } from '../../core/contracts/store.ts'
+import type { Message } from '../../core/message.ts'
 
 /** What an inbox needs of a store: transactions, and the part of it that remembers. `postgresStore(...)` and the others are one. */
 export interface InboxPlace<Tx> extends Transactional<Tx> {
   readonly inbox: InboxStore<Tx>
+  /** The claim of one message together with what its handler is going to read. Undefined, or absent: `inbox.claiming`. */
+  opening?(consumer: string, message: Message): InboxOpening | undefined
 }
 
 /** Options of a consumer that concern its inbox. */

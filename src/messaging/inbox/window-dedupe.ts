@@ -1,5 +1,5 @@
 // Leaves out what came a moment ago: cheap, in memory, and no inbox.
-import { type Clock, systemClock } from '../../core/clock.ts'
+import { type Clock, type Random, systemClock } from '../../core/clock.ts'
 import type { CallContext } from '../../core/context.ts'
 import { described } from '../../core/describe.ts'
 import type { Handler, Layer } from '../../core/handler.ts'
@@ -17,6 +17,9 @@ export interface WindowDedupeOptions {
   readonly max?: number | undefined
   /** Time, for tests. */
   readonly clock?: Clock | undefined
+  /** Chance and ids. It has no use for them: they are taken so that what others take can be spread. */
+  readonly random?: Random | undefined
+  readonly newId?: (() => string) | undefined
 }
 
 /**
@@ -30,7 +33,7 @@ export interface WindowDedupeOptions {
  * @example createConsumer({ transport, channel: Mails, layers: [windowDedupe({ windowMs: 60_000 })], handlers })
  */
 export function windowDedupe(options: WindowDedupeOptions = {}): Layer {
-  knownOptions('windowDedupe', options, ['windowMs', 'max', 'clock'])
+  knownOptions('windowDedupe', options, ['windowMs', 'max', 'clock', 'random', 'newId'])
   const windowMs = durationOption('windowMs', options.windowMs, 300_000)
   const max = countOption('max', options.max, 10_000)
   const { clock = systemClock } = options

@@ -21,6 +21,8 @@ export interface LoopHost {
   published(count: number): void
   /** Fewer rows were settled than there were verdicts. */
   doubted(): void
+  /** A partition that is beyond its share has nothing in hand any more. */
+  idle(): void
 }
 
 /** Batches in hand at most. */
@@ -129,11 +131,21 @@ export class Loop implements DispatchHost {
   }
 
   /** The store said which partitions are ours. */
-  leased(gained: boolean, lost: readonly number[]): void {
+  leased(gained: boolean, lost: readonly number[], leaving: readonly number[]): void {
     if (this.#state !== 'running') return
     if (lost.length > 0) this.#lose(lost)
+    // What waits is the next relay's; what is out ends, and is settled.
+    if (leaving.length > 0) {
+      const left = new Set(leaving)
+      this.#dispatch.lose(({ partition }) => left.has(partition))
+    }
     if (gained) this.#shelf.want(this.#tenure.leases)
     this.#pump()
+  }
+
+  /** Whether something of it was read, and is neither settled nor let go of. */
+  isInHand(partition: number): boolean {
+    return this.#shelf.has(partition)
   }
 
   /** Reads no more, and resolves once all that is out has ended and is settled. */
@@ -231,6 +243,7 @@ export class Loop implements DispatchHost {
     } finally {
       this.#pumping = false
     }
+    if (this.#tenure.leaving.size > 0) this.#host.idle()
     if (this.#state === 'draining' && this.#dispatch.sends === 0 && this.#verdicts.size === 0) this.#onDrained?.()
   }
 
@@ -316,7 +329,7 @@ export class Loop implements DispatchHost {
     const checked = this.#tenure.lostSince(version)
     for (let at = 0; at < rows.length; at++) {
       const row = rows[at] as PendingRow
-      if (checked && !this.#tenure.holds(row.partition, version)) continue
+      if (checked && !this.#tenure.keeps(row.partition, version)) continue
       dispatch.add(row)
       shelf.taken(row)
     }

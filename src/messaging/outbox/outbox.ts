@@ -2,7 +2,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { DeadRow, OutboxStats } from '../../core/contracts/store.ts'
 import { DESCRIBE, type Description } from '../../core/describe.ts'
-import { envelopeBytes } from '../../core/envelope.ts'
+import { bytesAbove } from '../../core/envelope.ts'
 import type { Events } from '../../core/events.ts'
 import { instantSource } from '../../core/instant.ts'
 import type { Envelope } from '../../core/message.ts'
@@ -20,7 +20,7 @@ import { Announcer } from './announcer.ts'
 import { Buffered, type Call, noTransaction } from './buffered.ts'
 import type { Outbox, OutboxOptions, OutboxPlace, OutboxReceipt } from './types.ts'
 
-const OPTIONS = ['source', 'maxPayloadBytes', 'announceEveryMs', 'newId', ...SEAMS]
+const OPTIONS = ['source', 'maxPayloadBytes', 'announceEveryMs', ...SEAMS]
 // A URI reference (RFC 3986), loosely: what it never contains.
 const SOURCE = /^[^\s<>"{}|\\^`\p{Cc}]{1,1024}$/u
 // What every broker takes at its defaults: Kafka counts 1 MiB with all that it adds.
@@ -50,10 +50,8 @@ export function createOutbox<Tx>(place: OutboxPlace<Tx>, options: OutboxOptions 
   const source = options.source ?? (place.owner === undefined ? '/outbox' : `/${place.owner}`)
   if (typeof source !== 'string' || !SOURCE.test(source) || !isCarriable(source))
     throw invalidOption('source', source, "give a URI reference that names the sender, such as '/shop/orders'")
-  const { newId, announceEveryMs = false } = options
-  if (newId !== undefined && typeof newId !== 'function')
-    throw invalidOption('newId', newId, 'give a function that makes an id')
-  const { clock, events } = world({ clock: options.clock, random: options.random, onEvent: options.onEvent })
+  const { announceEveryMs = false } = options
+  const { clock, newId, events } = world(options)
   return new StoreOutbox(place, {
     source,
     maxPayloadBytes: countOption('maxPayloadBytes', options.maxPayloadBytes, MAX_PAYLOAD_BYTES),
@@ -152,9 +150,9 @@ class StoreOutbox<Tx> implements Outbox<Tx> {
       throw index === undefined ? known : withDetails(known, { index })
     }
     const checked = (envelope: Envelope): Envelope => {
-      const bytes = envelopeBytes(envelope)
       const limit = this.maxPayloadBytes
-      if (bytes <= limit) return envelope
+      const bytes = bytesAbove(limit, envelope)
+      if (bytes === undefined) return envelope
       throw createError({
         code: 'PAYLOAD_TOO_LARGE',
         message: `${envelope.attributes['type']} for ${channel.kind} ${channel.name}: it has ${bytes} bytes, and the outbox takes ${limit}`,

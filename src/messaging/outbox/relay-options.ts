@@ -102,7 +102,7 @@ export function relaySettings(options: RelayOptions): RelaySettings {
     outageBackoff: growth('backoff', options.backoff, { minMs: 100, maxMs: 5_000 }),
     onDead,
     purgeAfterMs: purgeAfterMs === false ? false : ageOption('purgeAfterMs', purgeAfterMs, 7 * 86_400_000),
-    world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
+    world: world(options),
   }
 }
 

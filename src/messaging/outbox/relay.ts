@@ -1,8 +1,8 @@
 // Takes messages from an outbox to a transport. This is its life: starting, partitions, closing; what it does in between is in loop.ts.
 import { detached } from '../../core/async-context.ts'
 import { DESCRIBE, type Description } from '../../core/describe.ts'
+import { closeWithin } from '../../core/lifecycle.ts'
 import type { RelayState } from '../../core/message-events.ts'
-import { durationOption, knownOptions } from '../../core/options.ts'
 import { endsWithin } from '../../core/patience.ts'
 import { uuidV7 } from '../../core/uuid.ts'
 import type { FairleadError } from '../../errors/base.ts'
@@ -41,6 +41,10 @@ class Runtime implements Relay {
   #lastError: FairleadError | undefined
   #published: number
   #leasing: Promise<void> | undefined
+  /** The store may know it. */
+  #asked: boolean
+  /** Partitions beyond its share are being given back. */
+  #giving: Promise<void> | undefined
   /** What a start has set up, and an end takes down. */
   #ends: (() => unknown)[]
   #starting: Promise<void> | undefined
@@ -59,6 +63,8 @@ class Runtime implements Relay {
     this.#lastError = undefined
     this.#published = 0
     this.#leasing = undefined
+    this.#asked = false
+    this.#giving = undefined
     this.#ends = []
     this.#starting = undefined
     this.#closing = undefined
@@ -99,6 +105,7 @@ class Runtime implements Relay {
       },
       // Somebody else may have a partition of ours.
       doubted: () => void this.#renew(),
+      idle: () => this.#giveBack(),
     })
     this.#loop = loop
     this.#ends.push(settings.outbox.onAppended(() => detached(() => loop.wake('news'))))
@@ -146,24 +153,47 @@ class Runtime implements Relay {
   }
 
   async #lease(): Promise<void> {
-    const { store, leaseMs, world } = this.#settings
-    const { clock } = world
-    const askedAt = clock.now()
-    const asking = within(() => store.lease(this.#name, leaseMs), leaseMs / 3, clock)
-    const leasing = asking.then((leases) => {
-      const { gained, lost } = this.#tenure.update(leases, askedAt, leaseMs)
-      if (gained.length + lost.length > 0) this.#teller.leases(leases.length, gained.length, lost.length)
-      if (this.#closing === undefined) {
-        this.#renewal.atLatest(Math.max(0, askedAt + leaseMs / 3 - clock.now()))
-        this.#loop?.leased(gained.length > 0, lost)
-      }
-    })
+    const leasing = this.#askForLeases()
     this.#leasing = leasing.catch(() => {})
     try {
       await leasing
     } finally {
       this.#leasing = undefined
     }
+    this.#giveBack()
+  }
+
+  async #askForLeases(): Promise<void> {
+    const { store, leaseMs, world } = this.#settings
+    const { clock } = world
+    // The answer would not say whether it is from before.
+    if (this.#giving !== undefined) await this.#giving
+    const askedAt = clock.now()
+    this.#asked = true
+    const leases = await within(() => store.lease(this.#name, leaseMs), leaseMs / 3, clock)
+    const { gained, lost, leaving } = this.#tenure.update(leases, askedAt, leaseMs)
+    const gone = lost.length + leaving.length
+    if (gained.length + gone > 0) this.#teller.leases(this.#tenure.leases.length, gained.length, gone)
+    if (this.#closing !== undefined) return
+    this.#renewal.atLatest(Math.max(0, askedAt + leaseMs / 3 - clock.now()))
+    this.#loop?.leased(gained.length > 0, lost, leaving)
+  }
+
+  // Those beyond its share, as soon as all that was sent of them is settled: the next relay would send it again.
+  #giveBack(): void {
+    const { store, leaseMs, world } = this.#settings
+    if (this.#tenure.leaving.size === 0 || this.#leasing !== undefined || this.#giving !== undefined) return
+    if (this.#closing !== undefined) return
+    const leases = [...this.#tenure.leaving].filter(({ partition }) => this.#loop?.isInHand(partition) !== true)
+    if (leases.length === 0) return
+    this.#tenure.gaveBack(leases)
+    this.#giving = within(() => store.release(leases), leaseMs / 3, world.clock)
+      // They run out by themselves.
+      .catch((error) => this.#storeFailed('release', error))
+      .then(() => {
+        this.#giving = undefined
+        this.#giveBack()
+      })
   }
 
   // ---- outside ----
@@ -184,16 +214,11 @@ class Runtime implements Relay {
   }
 
   close(options: { readonly withinMs?: number | undefined } = {}): Promise<void> {
-    if (this.#closing === undefined) {
-      try {
-        knownOptions('close', options, ['withinMs'])
-        const withinMs = durationOption('close.withinMs', options.withinMs, 10_000, 0)
-        this.#closing = detached(() => this.#close(withinMs))
-      } catch (error) {
-        return Promise.reject(error)
-      }
-    }
-    return this.#closing
+    if (this.#closing !== undefined) return this.#closing
+    return closeWithin(options, 10_000, (withinMs) => {
+      this.#closing = detached(() => this.#close(withinMs))
+      return this.#closing
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -221,16 +246,18 @@ class Runtime implements Relay {
     }
     // An answer that comes after the partitions are given back would take them again.
     if (this.#leasing !== undefined) await this.#ended(this.#leasing, until - reserveMs - clock.now())
+    if (this.#giving !== undefined) await this.#ended(this.#giving, until - reserveMs - clock.now())
     await this.#release(Math.max(until - clock.now(), 1))
     this.#become('closed')
   }
 
   async #release(ms: number): Promise<void> {
     const { store, world } = this.#settings
-    const { leases } = this.#tenure
-    if (leases.length === 0) return
+    // It was never started, or asked for nothing.
+    if (!this.#asked) return
+    const leases = [...this.#tenure.leases, ...this.#tenure.leaving]
     try {
-      await within(() => store.release(leases), ms, world.clock)
+      await within(() => store.release(leases, this.#name), ms, world.clock)
       this.#tenure.update([], world.clock.now(), 0)
     } catch (error) {
       // They run out by themselves.

@@ -133,6 +133,9 @@ export class Settler {
   #leasesOf(rows: readonly PendingRow[]): readonly PartitionLease[] {
     const touched: boolean[] = []
     for (let at = 0; at < rows.length; at++) touched[(rows[at] as PendingRow).partition] = true
-    return this.#tenure.leases.filter(({ partition }) => touched[partition] === true)
+    const { leases, leaving } = this.#tenure
+    const held = leases.filter(({ partition }) => touched[partition] === true)
+    if (leaving.size > 0) for (const lease of leaving) if (touched[lease.partition] === true) held.push(lease)
+    return held
   }
 }

@@ -26,6 +26,11 @@ export class Shelf {
     return this.#total
   }
 
+  /** Whether something of the partition is in hand. */
+  has(partition: number): boolean {
+    return (this.#counts[partition] ?? 0) > 0
+  }
+
   /** There may be something in all of these. */
   want(leases: readonly PartitionLease[]): void {
     for (const { partition } of leases) this.#wanted.add(partition)
@@ -36,8 +41,7 @@ export class Shelf {
    * @param most partitions at most; those that were not read for the longest time come first
    */
   next(leases: readonly PartitionLease[], most: number): readonly PartitionLease[] {
-    const counts = this.#counts
-    const free = leases.filter(({ partition }) => this.#wanted.has(partition) && !((counts[partition] ?? 0) > 0))
+    const free = leases.filter(({ partition }) => this.#wanted.has(partition) && !this.has(partition))
     if (free.length <= most) return free
     const readAt = this.#readAt
     return free.sort((a, b) => (readAt[a.partition] ?? 0) - (readAt[b.partition] ?? 0)).slice(0, most)

@@ -1,6 +1,7 @@
 // From a message to its process and back into the store: found, moved to its version, changed by the rules and the handlers, and saved if nobody else was faster.
 // Row, messages to others and the entry of the inbox are in the transaction of the consumer.
 import { isConflict } from '../../core/conflicts.ts'
+import type { StateKey } from '../../core/contracts/store.ts'
 import type { Envelope, Message } from '../../core/message.ts'
 import { issueLine, validate } from '../../core/schema.ts'
 import type { FairleadError } from '../../errors/base.ts'
@@ -13,6 +14,7 @@ import type { Outbox } from '../outbox/types.ts'
 import { type Acted, type Dropped, listened, reasonOf, replied, ticked, wished } from './acting.ts'
 import type { ProcessBinding, ProcessDefinition } from './definition.ts'
 import { Instance } from './instance.ts'
+import { keyIn, type ReadAhead } from './read-ahead.ts'
 import { changedMeanwhile, goesOn, kindOf, overRow, type ProcessRow, readRow, saveOptions } from './row.ts'
 import type { ProcessPlace, ProcessStats } from './runner-types.ts'
 import { undoOn } from './undoing.ts'
@@ -23,6 +25,7 @@ export interface HandlingParts {
   /** Newest first. */
   readonly definitions: readonly ProcessDefinition[]
   readonly store: ProcessPlace<unknown>
+  readonly ahead: ReadAhead
   readonly outbox: Outbox<unknown>
   readonly transport: string
   /** Where replies go. */
@@ -37,6 +40,13 @@ export interface HandlingParts {
 }
 
 type Context = TransactionContext<unknown>
+
+interface FoundRow {
+  readonly id: string
+  readonly version: number
+  readonly row: ProcessRow
+}
+
 /** A message as one version understands it. */
 export interface Understood {
   readonly definition: ProcessDefinition
@@ -66,9 +76,9 @@ export class Handling {
     const { tx } = context
     let other = false
     for (const { definition, binding } of understood) {
-      const id = await this.#idBy(tx, binding, message)
-      const found = id === undefined ? undefined : await this.#load(tx, id)
-      if (id === undefined || found === undefined) continue
+      const found = await this.#find(tx, keyIn(binding, message), message)
+      if (found === undefined) continue
+      const { id } = found
       if (!goesOn(found.row)) return this.#drop('over', id, message, tx)
       const own = this.#versionOf(id, found.row)
       if (own === undefined) return this.#elsewhere(id, found.row)
@@ -103,9 +113,9 @@ export class Handling {
 
   async #own(message: Message, context: Context, act: Act): Promise<unknown> {
     const { tx } = context
-    const id = message.correlationId
-    const found = id === undefined ? undefined : await this.#load(tx, id)
-    if (id === undefined || found === undefined) return this.#drop('missing', id, message, tx)
+    const found = await this.#find(tx, keyIn(undefined, message), message)
+    if (found === undefined) return this.#drop('missing', message.correlationId, message, tx)
+    const { id } = found
     if (!goesOn(found.row)) return this.#drop('over', id, message, tx)
     const definition = this.#versionOf(id, found.row)
     if (definition === undefined) return this.#elsewhere(id, found.row)
@@ -151,8 +161,11 @@ export class Handling {
     const { store, outbox, world, queue } = this.#parts
     const now = world.clock.wallNow()
     const was = { status: row.status, stuck: row.stuck?.why }
+    const waited = row.correlations
     row.state = await checked(definition, id, row.state, 'INCOMPATIBLE')
     const instance = new Instance({ definition, id, row, now, queue, tx, context })
+    // A cancel counts from when it was noted: what comes before it is told must not bring the process to its good end.
+    if (row.wish?.what === 'cancel' && message.headers[TICK] !== WISH) wished(instance)
     const acted = await act(instance)
     if (acted.drop !== undefined) return this.#drop(acted.drop, id, message, tx)
     if (acted.call !== undefined) {
@@ -164,7 +177,8 @@ export class Handling {
     row.changedAt = now
     const last = goesOn(row) ? row : overRow(row)
     for (const { channel, message: outgoing } of instance.outgoing) await outbox.publish(tx, channel, outgoing as never)
-    if (!(await store.states.save(tx, this.#kind, id, version, last, saveOptions(last)))) throw changedMeanwhile(id)
+    if (!(await store.states.save(tx, this.#kind, id, version, last, saveOptions(last, waited))))
+      throw changedMeanwhile(id)
     this.#parts.afterCommit(tx, () => {
       this.#failed.delete(keyOf(message))
       this.#told(id, version, last, was)
@@ -223,14 +237,14 @@ export class Handling {
       })
   }
 
-  async #idBy(tx: unknown, { id, correlation }: ProcessBinding, message: Message): Promise<string | undefined> {
-    if (correlation !== undefined) return await this.#parts.store.states.find(tx, this.#kind, correlation(message))
-    return id === undefined ? message.correlationId : id(message)
-  }
-
-  async #load(tx: unknown, id: string): Promise<{ readonly version: number; readonly row: ProcessRow } | undefined> {
-    const found = await this.#parts.store.states.load(tx, this.#kind, id)
-    return found === undefined ? undefined : { version: found.version, row: readRow(id, found.state) }
+  async #find(tx: unknown, key: StateKey | undefined, message: Message): Promise<FoundRow | undefined> {
+    if (key === undefined) return undefined
+    const { states } = this.#parts.store
+    const ahead = this.#parts.ahead.read(message, key)
+    if (ahead !== undefined) return rowOf(ahead.found)
+    const id = key.id ?? (await states.find(tx, this.#kind, key.correlation))
+    const found = id === undefined ? undefined : await states.load(tx, this.#kind, id)
+    return id === undefined || found === undefined ? undefined : rowOf({ id, ...found })
   }
 
   // Moves it on as far as the author said how. Undefined: it began under a later version than this program has.
@@ -278,6 +292,12 @@ export class Handling {
 }
 
 type Act = (instance: Instance) => Acted | Promise<Acted>
+
+function rowOf(found: { readonly id: string; readonly version: number; readonly state: unknown } | undefined) {
+  if (found === undefined) return undefined
+  const { id, version, state } = found
+  return { id, version, row: readRow(id, state) }
+}
 
 async function finish(instance: Instance): Promise<void> {
   const { row, definition } = instance

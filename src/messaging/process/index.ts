@@ -2,6 +2,7 @@
 export type { Found, ProcessContext, SendOptions, StepFacts, StepStatus, Steps } from './context.ts'
 export { defineProcess } from './define.ts'
 export { type Explanation, explain } from './explain.ts'
+export type { ProcessContextOf, ProcessStateOf } from './infer.ts'
 export { listProcesses, type OperatedPlace, showProcess } from './operating.ts'
 export type { ProcessRow, ProcessStatus, StepRow, TimerRow, UndoRow, Wish } from './row.ts'
 export { createProcessRunner } from './runner.ts'

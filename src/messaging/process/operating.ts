@@ -58,7 +58,8 @@ export async function wishFor<Tx>(
     if (!goesOn(row)) return false
     // Since when it is wanted: its wake is to be found at once.
     const next: ProcessRow = { ...row, wish, changedAt: now }
-    if (!(await place.states.save(tx, kind, id, found.version, next, saveOptions(next)))) throw changedMeanwhile(id)
+    if (!(await place.states.save(tx, kind, id, found.version, next, saveOptions(next, row.correlations))))
+      throw changedMeanwhile(id)
     return true
   })
 }

@@ -100,13 +100,19 @@ export function wakeAtOf(row: ProcessRow): number | undefined {
   return at === Infinity ? undefined : at
 }
 
-/** What `save` is told besides the row. */
-export function saveOptions(row: ProcessRow): {
+/** What `save` is told besides the row. `waited`: what it waited for before. */
+export function saveOptions(
+  row: ProcessRow,
+  waited: readonly string[],
+): {
   readonly wakeAt?: number | undefined
-  readonly correlations?: readonly string[] | undefined
+  readonly correlations?: readonly string[] | 'kept' | undefined
   readonly done?: boolean | undefined
 } {
-  return goesOn(row) ? { wakeAt: wakeAtOf(row), correlations: row.correlations } : { done: true }
+  if (!goesOn(row)) return { done: true }
+  const { correlations } = row
+  const same = correlations.length === waited.length && correlations.every((each, at) => each === waited[at])
+  return { wakeAt: wakeAtOf(row), correlations: same ? 'kept' : correlations }
 }
 
 /** A row that is over keeps what it came to, and nothing that was needed on the way. */

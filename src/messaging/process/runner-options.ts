@@ -4,6 +4,7 @@ import { durationOption, invalidOption, knownOptions } from '../../core/options.
 import { type World, world } from '../../policies/seams.ts'
 import { requireCapabilities } from '../capabilities.ts'
 import { isChannelName } from '../channel.ts'
+import { type Keeping, keepingOf } from '../done-states.ts'
 import { handedOn, INNER_CONSUMER } from '../inner-consumer.ts'
 import type { Outbox } from '../outbox/types.ts'
 import { definitionOf, type ProcessDefinition } from './definition.ts'
@@ -19,13 +20,15 @@ export interface RunnerSettings {
   readonly group: string
   readonly queue: string
   readonly scanEveryMs: number | false
+  /** Undefined: nothing is purged. */
+  readonly keeping: Keeping | undefined
   readonly world: World
   /** What is handed on to its consumers. */
   readonly consumer: Readonly<Record<string, unknown>>
 }
 
 const CONSUMER = [...INNER_CONSUMER, 'unknownType', 'unhandledType'] as const
-const OPTIONS = ['process', 'store', 'outbox', 'transport', 'group', 'queue', 'scanEveryMs', ...CONSUMER]
+const OPTIONS = ['process', 'store', 'outbox', 'transport', 'group', 'queue', 'scanEveryMs', 'keepDoneMs', ...CONSUMER]
 
 /** @throws FairleadError `INVALID_OPTIONS`, `CAPABILITY_MISSING` */
 export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSettings {
@@ -53,9 +56,17 @@ export function runnerSettings(options: ProcessRunnerOptions<unknown>): RunnerSe
     group: nameOf('group', options.group, own),
     queue: nameOf('queue', options.queue, own),
     scanEveryMs: scanEveryMs === false ? false : durationOption('scanEveryMs', scanEveryMs, 5_000, 10),
-    world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
+    keeping: keepingFor(options),
+    world: world(options),
     consumer: handedOn(options, CONSUMER),
   }
+}
+
+// A user may read from the row what became of the process: nothing goes unless it was said.
+function keepingFor({ store, keepDoneMs, purgeEveryMs }: ProcessRunnerOptions<unknown>): Keeping | undefined {
+  if (keepDoneMs === undefined) return undefined
+  const danger = 'a message that comes again, or late, once the row is gone would begin the process anew'
+  return keepingOf({ store, keepDoneMs, purgeEveryMs }, danger, 'leave keepDoneMs out')
 }
 
 function nameOf(option: string, name: string | undefined, fallback: string): string {

@@ -35,6 +35,12 @@ export interface ProcessRunnerOptions<Tx>
    * `false`: not by this one. Default 5,000.
    */
   readonly scanEveryMs?: number | false | undefined
+  /**
+   * How long the row of a process that is over is kept, milliseconds; then it is deleted, in batches, about every `purgeEveryMs` (every 10 minutes where that is `false`). What `show` and `list` say
+   * of it is gone then, and a message that would begin it begins it anew: so it is at least as long as the inbox of the store remembers messages (`inbox.retentionMs`), for as long a message may still come.
+   * Default: for ever.
+   */
+  readonly keepDoneMs?: number | undefined
 }
 
 /** A process as it is shown. */
@@ -80,6 +86,8 @@ export interface ProcessStats {
   readonly stuck: number
   /** Messages of which nothing came: see the event `process-dropped`. */
   readonly dropped: number
+  /** Rows that this runner deleted, of processes that were over: see `keepDoneMs`. */
+  readonly purged: number
 }
 
 /** Runs a process: takes its messages, and looks after its times. Any number of them may run. */

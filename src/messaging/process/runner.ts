@@ -1,10 +1,12 @@
 // Runs a process: a consumer with an inbox for each channel that it listens to, one for its own queue, and a scan for what comes at a time.
 import { DESCRIBE, type Description } from '../../core/describe.ts'
-import { type Closable, closable } from '../../core/lifecycle.ts'
+import { closeWithin } from '../../core/lifecycle.ts'
 import type { ChannelAddress, Message } from '../../core/message.ts'
 import { AfterCommit } from '../after-commit.ts'
 import { createConsumer } from '../consumer/create-consumer.ts'
 import type { Consumer, ConsumerHealth, TransactionContext } from '../consumer/types.ts'
+import { donePurger } from '../done-states.ts'
+import type { Purger } from '../inbox/purger.ts'
 import { Scan } from '../request-reply/stored-scan.ts'
 import { withoutExpiry } from '../request-reply/stored-transport.ts'
 import { carriedBy } from '../request-reply/stored-wire.ts'
@@ -12,6 +14,7 @@ import type { Channel } from '../types.ts'
 import type { ProcessDefinition } from './definition.ts'
 import { Handling, type Understood } from './handling.ts'
 import { listProcesses, showProcess, wishFor } from './operating.ts'
+import { keyIn, ReadAhead } from './read-ahead.ts'
 import { goesOn, kindOf, messageId, type ProcessRow, readRow, saveOptions, type Wish } from './row.ts'
 import { type RunnerSettings, runnerSettings } from './runner-options.ts'
 import type {
@@ -44,8 +47,8 @@ class Runner implements ProcessRunner {
   readonly #afterCommit: AfterCommit
   readonly #consumers: ReadonlyMap<string, Consumer>
   readonly #scan: Scan | undefined
-  readonly #closing: Closable
-  #withinMs: number | undefined
+  readonly #purger: Purger | undefined
+  #closing: Promise<void> | undefined
 
   constructor(settings: RunnerSettings) {
     const { definitions, store, outbox, transport, queue, world, scanEveryMs } = settings
@@ -53,11 +56,23 @@ class Runner implements ProcessRunner {
     this.#settings = settings
     this.#kind = kindOf(this.name)
     this.#own = ownChannel(queue, definitions)
-    this.#stats = { started: 0, handled: 0, completed: 0, undoing: 0, failed: 0, cancelled: 0, stuck: 0, dropped: 0 }
+    this.#stats = {
+      started: 0,
+      handled: 0,
+      completed: 0,
+      undoing: 0,
+      failed: 0,
+      cancelled: 0,
+      stuck: 0,
+      dropped: 0,
+      purged: 0,
+    }
     this.#afterCommit = new AfterCommit(store)
+    const ahead = new ReadAhead(store, this.#kind)
     const handling = new Handling({
       definitions,
       store,
+      ahead,
       outbox,
       transport: transport.name,
       queue,
@@ -66,7 +81,7 @@ class Runner implements ProcessRunner {
       afterCommit: (tx, tell) => this.#afterCommit.note(tx, tell),
       wakes: (at) => this.#scan?.at(at),
     })
-    this.#consumers = this.#consumersOf(handling)
+    this.#consumers = this.#consumersOf(handling, ahead)
     this.#scan =
       scanEveryMs === false
         ? undefined
@@ -79,11 +94,8 @@ class Runner implements ProcessRunner {
               if (world.events.heard) world.events.emit({ type: 'process-scan-failed', process: this.name, error })
             },
           })
-    this.#closing = closable(async () => {
-      await this.#scan?.stop()
-      await Promise.all([...this.#consumers.values()].map((consumer) => consumer.close({ withinMs: this.#withinMs })))
-      this.#afterCommit.stop()
-    })
+    this.#purger = this.#purgerOf()
+    this.#closing = undefined
   }
 
   async start(): Promise<void> {
@@ -93,6 +105,22 @@ class Runner implements ProcessRunner {
     await own?.start()
     await Promise.all(others.map((consumer) => consumer.start()))
     this.#scan?.start()
+    this.#purger?.start()
+  }
+
+  #purgerOf(): Purger | undefined {
+    const { store, world, keeping } = this.#settings
+    if (keeping === undefined) return undefined
+    const process = this.name
+    return donePurger(store.states, this.#kind, keeping, world, {
+      purged: (count) => {
+        this.#stats.purged += count
+        if (world.events.heard) world.events.emit({ type: 'process-purged', process, count })
+      },
+      failed: (error) => {
+        if (world.events.heard) world.events.emit({ type: 'process-purge-failed', process, error })
+      },
+    })
   }
 
   // A command to a queue that is not there yet would be a dead letter: its consumer may be deployed later than this.
@@ -103,9 +131,9 @@ class Runner implements ProcessRunner {
     await transport.prepare(sentTo(definitions), prepare)
   }
 
-  #consumersOf(handling: Handling): ReadonlyMap<string, Consumer> {
-    const { definitions, store, transport, group, consumer } = this.#settings
-    const common = { ...consumer, inbox: store, name: this.#kind }
+  #consumersOf(handling: Handling, ahead: ReadAhead): ReadonlyMap<string, Consumer> {
+    const { definitions, transport, group, consumer } = this.#settings
+    const common = { ...consumer, name: this.#kind }
     const own: Record<string, unknown> = {
       [WAKE]: (message: Message, context: TransactionContext<unknown>) => handling.wake(message, context),
     }
@@ -117,6 +145,7 @@ class Runner implements ProcessRunner {
       addressOf(this.#own),
       createConsumer({
         ...common,
+        inbox: ahead.place((message) => keyIn(undefined, message)),
         // Whether an answer is too late is for the row to say.
         transport: withoutExpiry(transport),
         channel: this.#own,
@@ -132,6 +161,8 @@ class Runner implements ProcessRunner {
         address,
         createConsumer({
           ...common,
+          // The newest version is asked first.
+          inbox: ahead.place((message) => keyIn(types.get(message.type)?.[0]?.binding, message)),
           // Once is enough: they have one inbox.
           purgeEveryMs: false,
           transport,
@@ -165,7 +196,7 @@ class Runner implements ProcessRunner {
       }
       if (ticks.length === 0) return
       // Somebody else was faster: another runner, or a message, which leaves it to be told.
-      if (!(await store.states.save(tx, this.#kind, id, found.version, row, saveOptions(row))))
+      if (!(await store.states.save(tx, this.#kind, id, found.version, row, saveOptions(row, row.correlations))))
         return this.#scan?.at(now)
       await outbox.publish(
         tx,
@@ -213,9 +244,19 @@ class Runner implements ProcessRunner {
     return Object.fromEntries([...this.#consumers].map(([address, consumer]) => [address, consumer.health()]))
   }
 
-  close(options?: { readonly withinMs?: number | undefined }): Promise<void> {
-    this.#withinMs = options?.withinMs
-    return this.#closing.close()
+  close(options: { readonly withinMs?: number | undefined } = {}): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing
+    return closeWithin(options, 30_000, (withinMs) => {
+      this.#closing = this.#close(withinMs)
+      return this.#closing
+    })
+  }
+
+  async #close(withinMs: number): Promise<void> {
+    this.#purger?.stop()
+    await this.#scan?.stop()
+    await Promise.all([...this.#consumers.values()].map((consumer) => consumer.close({ withinMs })))
+    this.#afterCommit.stop()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -223,7 +264,7 @@ class Runner implements ProcessRunner {
   }
 
   [DESCRIBE](): Description {
-    const { definitions, transport, store, group, queue, scanEveryMs } = this.#settings
+    const { definitions, transport, store, group, queue, scanEveryMs, keeping } = this.#settings
     return {
       what: 'process',
       name: this.name,
@@ -233,7 +274,7 @@ class Runner implements ProcessRunner {
       versions: definitions.map(({ version }) => version),
       steps: [...definitions[0].steps.keys()],
       listensTo: [...this.#consumers.keys()],
-      options: { group, queue, scanEveryMs },
+      options: { group, queue, scanEveryMs, ...(keeping === undefined ? {} : { keepDoneMs: keeping.doneMs }) },
     }
   }
 }

@@ -6,13 +6,16 @@ import { createError } from '../../errors/classes.ts'
 import type { HandlerContext } from '../consumer/types.ts'
 import type { Freshness } from './freshness.ts'
 import type { ReplicaSettings } from './options.ts'
+import { type Revision, sameRevision } from './revision.ts'
 import type { ReplicaRow, RowKeeper } from './row.ts'
 import { keyOf, newestOf, type ReplicaEntry, type ReplicaPlace, versionOf } from './table.ts'
 import type { ReplicaChange, SnapshotEntry } from './types.ts'
 
 const PATIENCE_MS = 10_000
-const MOST_TRIES = 20
 const TRY_MS = 100
+
+/** The tables have changed places, or are about to, and what was written is not for what stands there then. */
+class Overtaken extends Error {}
 
 /** Applies what messages say. */
 export class Applying {
@@ -37,36 +40,62 @@ export class Applying {
     this.#freshness.handled(message.time, newer, entries.length)
   }
 
-  // The tables may change places meanwhile: then the one beside has no name of its own any more.
+  // The tables may change places meanwhile: then the one beside has no name of its own any more, or the one that is read is of somebody else.
   async #written(generation: number, entries: readonly ReplicaEntry[]): Promise<number> {
-    const { clock } = this.#settings.world
-    let place = placeOf(generation, this.#keeper.latest)
-    for (let tries = 1; place !== undefined; tries++)
+    const { table, revision, world } = this.#settings
+    const { clock } = world
+    const endsAt = clock.now() + PATIENCE_MS
+    let place = placeOf(generation, this.#keeper.latest, revision)
+    // Of a generation that is not ours any more: the one that has taken its place has a group of its own, and gets the message there.
+    while (place !== undefined) {
+      let failed: unknown
       try {
-        return await this.#write(place, entries)
+        if (!isLeaving(place, this.#keeper.latest, revision)) return await this.#write(generation, place, entries)
       } catch (error) {
-        const row = await this.#keeper.load()
-        const after = placeOf(generation, row)
-        if (after?.beside === place.beside) {
-          // They have, perhaps, and the row does not say so yet.
-          if (row?.next?.phase !== 'swapping' || tries > MOST_TRIES) throw error
-          await sleep(clock, TRY_MS)
-        }
-        place = after
+        failed = error
       }
-    // Of a generation that nobody wants any more.
+      const row = await this.#keeper.load()
+      const after = placeOf(generation, row, revision)
+      const swapping = row?.next?.phase === 'swapping'
+      if (after !== undefined && after.beside === place.beside && !swapping && failed !== undefined) throw failed
+      // The row may say so only later, where the process that has swapped them ended right after.
+      if (after?.beside === true && swapping && !(await table.isBeside(generation)))
+        return await this.#write(generation, { generation, beside: false }, entries)
+      place = after
+      if (place === undefined || !swapping) continue
+      if (clock.now() >= endsAt)
+        throw createError({
+          code: 'UNAVAILABLE',
+          effect: 'none',
+          message: `the tables of the replica ${this.#settings.name} have been changing places for ${PATIENCE_MS} ms`,
+          cause: failed,
+        })
+      await sleep(clock, TRY_MS)
+    }
     return 0
   }
 
-  #write(place: ReplicaPlace, entries: readonly ReplicaEntry[]): Promise<number> {
-    const { table, store, world, name } = this.#settings
+  /** @throws Overtaken, and then nothing was written */
+  #write(generation: number, place: ReplicaPlace, entries: readonly ReplicaEntry[]): Promise<number> {
+    const { table, store, world, name, revision } = this.#settings
     const { clock, random } = world
     const at = clock.wallNow()
+    // Only code that has a revision knows of others that may come after it.
+    const fenced = revision !== undefined && !place.beside
     return againOnConflict(
       () =>
-        entries.length <= table.alone
+        entries.length <= table.alone && !fenced
           ? table.write(undefined, place, entries, at)
-          : store.transaction((tx) => table.write(tx, place, entries, at)),
+          : store.transaction(async (tx) => {
+              const newer = await table.write(tx, place, entries, at)
+              // In this order: tables change places only after the row says so, and wait for this transaction once it has written.
+              if (fenced) {
+                const row = await this.#keeper.loadIn(tx)
+                const still = placeOf(generation, row, revision)
+                if (still === undefined || isLeaving(still, row, revision)) throw new Overtaken()
+              }
+              return newer
+            }),
       { clock, random, own: { service: 'replica', operation: name }, endsAt: clock.now() + PATIENCE_MS },
     )
   }
@@ -91,11 +120,21 @@ export class Applying {
   }
 }
 
-/** Entries of a snapshot that are kept. */
+/**
+ * Entries of a snapshot that are kept.
+ * @throws FairleadError `INVALID_INPUT` for one without a value: it would be a tombstone, and the entry would be gone here
+ */
 export function snapshotEntries(
   entries: readonly SnapshotEntry<unknown>[],
   keep: ReplicaSettings['keep'],
 ): readonly ReplicaEntry[] {
+  for (const entry of entries as readonly Partial<SnapshotEntry<unknown>>[])
+    if (entry?.value === undefined || entry.value === null)
+      throw createError({
+        code: 'INVALID_INPUT',
+        message: `the entry ${String(entry?.key)} of the snapshot has no value: leave out what is gone`,
+        details: { issues: [{ path: ['entries', 'value'], message: 'no value' }] },
+      })
   return newestOf(
     entries
       .filter(({ value, key }) => keep?.(value, key) ?? true)
@@ -103,10 +142,18 @@ export function snapshotEntries(
   )
 }
 
-/** Where a generation is written to; undefined where nobody wants it any more. */
-export function placeOf(generation: number, row: ReplicaRow | undefined): ReplicaPlace | undefined {
+/** Where a generation is written to by code of a revision; undefined where that is not for it (any more). */
+export function placeOf(generation: number, row: ReplicaRow | undefined, revision: Revision): ReplicaPlace | undefined {
   if (row === undefined) return undefined
-  if (row.next?.generation === generation) return { generation, beside: row.next.beside }
-  // An old one that is still listened to does no harm to the new table: its messages are of the same entries, and guarded.
-  return generation <= row.live ? { generation: row.live, beside: false } : undefined
+  if (row.next?.generation === generation && sameRevision(row.next.revision, revision))
+    return { generation, beside: row.next.beside }
+  // An old one that is still listened to does no harm to a new table of the same revision: its messages are of the same entries, and guarded.
+  return generation <= row.live && sameRevision(row.revision, revision)
+    ? { generation: row.live, beside: false }
+    : undefined
+}
+
+// Whether somebody else's table may be there by the time that it is written to.
+function isLeaving(place: ReplicaPlace, row: ReplicaRow | undefined, revision: Revision): boolean {
+  return !place.beside && row?.next?.phase === 'swapping' && !sameRevision(row.next.revision, revision)
 }

@@ -66,6 +66,18 @@ export function memoryReplicaTable<Value, Tx extends NamedValues = NamedValues>(
     return true
   }
 
+  // Entries that were written to an older generation while it was taken away.
+  const sweep = async (generation: number): Promise<void> => {
+    const old = store.entries().filter(([name]) => {
+      const of = name.startsWith(`${table}@`) ? /^(\d+) /.exec(name.slice(table.length + 1)) : null
+      return of !== null && Number(of[1]) < generation
+    })
+    if (old.length > 0)
+      await store.transaction(async (tx) => {
+        for (const [name] of old) tx.delete(name)
+      })
+  }
+
   return {
     name: table,
     alone: 0,
@@ -83,7 +95,15 @@ export function memoryReplicaTable<Value, Tx extends NamedValues = NamedValues>(
       const of = tx === undefined ? store : { read: (name: string) => tx.get(name) }
       return found(of.read(prefixOf(generationOf(of.read(table))) + String(key)))
     },
-    async beside() {},
+    beside: async (generation) => committed(generation).length === 0,
+    isBeside: async (generation) => generation > live(),
+    async discard(generation) {
+      const left = committed(generation)
+      if (left.length === 0) return
+      await store.transaction(async (tx) => {
+        if (generationOf(tx.get(table)) < generation) for (const [name] of left) tx.delete(name)
+      })
+    },
     async carry(generation) {
       const gone = committed(live()).filter(([, { value }]) => value === undefined)
       await store.transaction(async (tx) => {
@@ -92,13 +112,16 @@ export function memoryReplicaTable<Value, Tx extends NamedValues = NamedValues>(
       })
     },
     async swap(generation) {
-      const before = live()
-      if (before === generation) return
+      if (live() >= generation) return
       await store.transaction(async (tx) => {
-        if (generationOf(tx.get(table)) !== before) return
-        for (const [name] of committed(before)) tx.delete(name)
+        // Generations only grow: a swap that comes late must not bring an old one back.
+        const before = generationOf(tx.get(table))
+        if (before >= generation) return
+        // Each of them is read here: what somebody writes meanwhile undoes it, and what he has written since is looked for below.
+        for (const [name] of committed(before)) if (tx.get(name) !== undefined) tx.delete(name)
         tx.set(table, generation)
       })
+      await sweep(generation)
     },
     async purge(before, limit) {
       const old = committed(live())

@@ -6,6 +6,7 @@ import { isChannel, isChannelName } from '../channel.ts'
 import type { HandlerContext } from '../consumer/types.ts'
 import { handedOn, INNER_CONSUMER } from '../inner-consumer.ts'
 import type { Channel, MessageTypes } from '../types.ts'
+import type { Revision } from './revision.ts'
 import type { ReplicaKey, ReplicaTable } from './table.ts'
 import type { ReplicaChanges, ReplicaOptions, ReplicaStore, Snapshot } from './types.ts'
 
@@ -23,6 +24,7 @@ export interface ReplicaSettings {
   readonly transport: MessageTransport
   readonly channel: Channel
   readonly group: string
+  readonly revision: Revision
   readonly changes: ReadonlyMap<string, AnyChanges>
   readonly snapshot: Snapshot<unknown>
   readonly keep: ((value: unknown, key: ReplicaKey) => boolean) | undefined
@@ -50,6 +52,7 @@ const OPTIONS = [
   'transport',
   'channel',
   'group',
+  'revision',
   'changes',
   'snapshot',
   'keep',
@@ -66,7 +69,7 @@ const DAY_MS = 86_400_000
 /** @throws FairleadError `INVALID_OPTIONS` */
 export function replicaSettings(options: ReplicaOptions<MessageTypes, unknown, unknown>): ReplicaSettings {
   knownOptions('replica', options ?? {}, OPTIONS)
-  const { name, store, table, transport, channel, group, snapshot, keep, purgeEveryMs, giveUp } =
+  const { name, store, table, transport, channel, group, revision, snapshot, keep, purgeEveryMs, giveUp } =
     options ?? ({} as typeof options)
   if (!isChannelName(name)) throw invalidOption('name', name, 'give letters, digits, dots, dashes and underscores')
   if (typeof store?.states?.save !== 'function')
@@ -79,6 +82,8 @@ export function replicaSettings(options: ReplicaOptions<MessageTypes, unknown, u
     throw invalidOption('channel', channel, 'give a topic: of a queue there is only one reader, and none for a rebuild')
   if (group !== undefined && !isChannelName(group))
     throw invalidOption('group', group, 'give letters, digits, dots, dashes and underscores')
+  if (revision !== undefined && !isChannelName(String(revision)))
+    throw invalidOption('revision', revision, 'give a whole number, or letters, digits, dots, dashes and underscores')
   if (typeof snapshot !== 'function')
     throw invalidOption('snapshot', snapshot, 'give a function that yields pages of all entries')
   if (keep !== undefined && typeof keep !== 'function') throw invalidOption('keep', keep, 'give a function of a value')
@@ -91,6 +96,7 @@ export function replicaSettings(options: ReplicaOptions<MessageTypes, unknown, u
     transport,
     channel,
     group: group ?? `replica.${name}`,
+    revision: revision === undefined ? undefined : String(revision),
     changes: changesOf(channel, options.changes),
     snapshot,
     keep,
@@ -100,7 +106,7 @@ export function replicaSettings(options: ReplicaOptions<MessageTypes, unknown, u
     probeEveryMs: durationOption('probeEveryMs', options.probeEveryMs, 5_000, 10),
     pageTimeoutMs: durationOption('pageTimeoutMs', options.pageTimeoutMs, 30_000, 10),
     giveUp,
-    world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
+    world: world(options),
     // The versions say which is newer: nothing has to wait behind a message that failed.
     consumer: { onFailure: 'overtake', ...handedOn(options, CONSUMER) },
   }

@@ -11,11 +11,12 @@ import type { Reading, ReadOptions } from './types.ts'
 export interface ReadingParts {
   readonly settings: ReplicaSettings
   readonly freshness: Freshness
-  loaded(): boolean
+  /** `revision`: code with a newer one has put its own in the place of this one. */
+  state(): 'loaded' | 'loading' | 'revision'
   tell(event: ReplicaEvent): void
 }
 
-type Why = 'loading' | 'old' | 'missing'
+type Why = 'loading' | 'old' | 'missing' | 'revision'
 
 /** @throws FairleadError `UNAVAILABLE`, `NOT_FOUND` */
 export async function readCopy(
@@ -27,11 +28,11 @@ export async function readCopy(
   const { settings, freshness } = parts
   const { otherwise, tx } = options
   const maxAgeMs = options.maxAgeMs === undefined ? Infinity : ageOption('maxAgeMs', options.maxAgeMs)
-  let why: Why = 'loading'
+  const state = parts.state()
+  let why: Why = state === 'loaded' ? 'old' : state
   let ageMs = Infinity
-  if (parts.loaded()) {
+  if (state === 'loaded') {
     ageMs = maxAgeMs === Infinity ? freshness.age() : await freshness.ageWithin(maxAgeMs)
-    why = 'old'
     if (ageMs <= maxAgeMs) {
       const found = await settings.table.read(tx, key)
       if (found?.value !== undefined) return { value: found.value, version: found.version, from: 'copy', ageMs }
@@ -46,6 +47,7 @@ export async function readCopy(
   const says: Readonly<Record<Why, string>> = {
     loading: `the replica ${name} is not loaded yet`,
     old: `the replica ${name} is ${Math.round(ageMs)} ms old, and at most ${maxAgeMs} ms are wanted`,
+    revision: `the replica ${name} is that of code with a newer revision now`,
     missing: `the replica ${name} keeps a part of the entries, and ${String(key)} is not among them`,
   }
   throw createError({

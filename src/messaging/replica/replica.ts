@@ -1,8 +1,11 @@
 // A local copy of somebody else's data: one row says where it is, this process listens and loads as that row says, and reads say how old it is.
 import { detached } from '../../core/async-context.ts'
+import { boundedBy } from '../../core/bounded.ts'
 import { sleep, type Timer } from '../../core/clock.ts'
+import type { Backlog } from '../../core/contracts/transport.ts'
 import { DESCRIBE, type Description } from '../../core/describe.ts'
-import { type Closable, closable } from '../../core/lifecycle.ts'
+import { closeWithin } from '../../core/lifecycle.ts'
+import { endsWithin } from '../../core/patience.ts'
 import type { ReplicaEvent } from '../../core/replica-events.ts'
 import { uuidV7 } from '../../core/uuid.ts'
 import type { FairleadError } from '../../errors/base.ts'
@@ -12,10 +15,13 @@ import type { MessageTypes } from '../types.ts'
 import { Applying } from './applying.ts'
 import { Freshness } from './freshness.ts'
 import { Listening } from './listening.ts'
-import { Loading } from './loading.ts'
+import { Loading, release } from './loading.ts'
 import { type ReplicaSettings, replicaSettings } from './options.ts'
 import { readCopy } from './reading.ts'
-import { loadRow, type ReplicaRow, RowKeeper } from './row.ts'
+import { sameRevision } from './revision.ts'
+import { loadRow, RowKeeper } from './row.ts'
+import { descriptionOf, stalenessOf } from './standing.ts'
+import { Succession } from './succession.ts'
 import type { ReplicaKey } from './table.ts'
 import type { Reading, ReadOptions, Replica, ReplicaOptions, ReplicaWait, Staleness } from './types.ts'
 import { closedError, Waiting } from './waiting.ts'
@@ -46,6 +52,7 @@ const FIRST_MS = 1_000
 const LONGEST_MS = 60_000
 /** While something is under way its end is looked for more often. */
 const SOON_MS = 200
+const CLOSE_WITHIN_MS = 30_000
 
 class Copy<Tx, Value> implements Replica<Tx, Value> {
   readonly name: string
@@ -53,12 +60,12 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
   readonly #keeper: RowKeeper
   readonly #freshness: Freshness
   readonly #listening: Listening
+  readonly #succession: Succession
   readonly #loader: string
   readonly #purger: Purger | undefined
   readonly #ending = new AbortController()
-  readonly #closing: Closable
   readonly #waiting: Waiting
-  #withinMs: number | undefined
+  #closing: Promise<void> | undefined
   #starting: Promise<void> | undefined
   #looking: Promise<void> | undefined
   #loading: Promise<void> | undefined
@@ -66,7 +73,10 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
   /** The generation that this process goes by. */
   #told: number
   #tries: number
-  #lastError: FairleadError | undefined
+  /** What went wrong last, by what it was, until that goes well. */
+  readonly #errors: Map<string, FairleadError>
+  /** Generations for which the broker no longer keeps what comes next. */
+  readonly #expired: Set<number>
 
   constructor(settings: ReplicaSettings) {
     const { name, table, world, tombstonesMs, purgeEveryMs, probeEveryMs } = settings
@@ -74,11 +84,32 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
     this.name = name
     this.#settings = settings
     this.#keeper = new RowKeeper(settings)
-    this.#freshness = new Freshness({ clock, everyMs: probeEveryMs, ask: () => this.#backlog() })
+    this.#freshness = new Freshness({
+      clock,
+      everyMs: probeEveryMs,
+      tells: settings.transport.inspect !== undefined,
+      ask: () => this.#backlog(),
+      held: () => this.#listening.underway(this.#told)?.oldest(),
+    })
     const applying = new Applying(settings, this.#keeper, this.#freshness)
-    this.#listening = new Listening(settings, (generation, message, context) =>
-      applying.apply(generation, message, context),
-    )
+    this.#listening = new Listening(settings, {
+      apply: (generation, message, context) => applying.apply(generation, message, context),
+      expired: (generation) => {
+        this.#expired.add(generation)
+        this.#lookNow()
+      },
+    })
+    this.#succession = new Succession({
+      settings,
+      keeper: this.#keeper,
+      failed: (what, error) => this.#failed(what, error),
+      over: (group) => {
+        this.#errors.delete('give-up')
+        this.#tell({ type: 'replica-group-over', replica: name, group })
+      },
+    })
+    this.#errors = new Map()
+    this.#expired = new Set()
     this.#loader = uuidV7(clock)
     this.#purger =
       purgeEveryMs === false
@@ -86,17 +117,21 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
         : new Purger(
             {
               retentionMs: tombstonesMs,
-              purge: (olderThanMs, limit) => table.purge(clock.wallNow() - olderThanMs, limit),
+              purge: async (olderThanMs, limit) => {
+                if (this.#succession.isSuperseded(this.#keeper.latest)) return 0
+                const count = await table.purge(clock.wallNow() - olderThanMs, limit)
+                this.#errors.delete('purge')
+                return count
+              },
             },
             purgeEveryMs,
             clock,
             world.random,
             { purged: nothing, failed: (error) => this.#failed('purge', error) },
           )
-    this.#waiting = new Waiting(name, clock, this.#ending.signal, () => this.#lastError)
+    this.#waiting = new Waiting(name, clock, this.#ending.signal, () => this.#lastError())
     this.#told = 0
     this.#tries = 0
-    this.#closing = closable(() => detached(() => this.#close()))
   }
 
   start(): Promise<void> {
@@ -115,6 +150,7 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
     await this.#follow()
     this.#purger?.start()
     this.#arm(0)
+    this.#freshness.start()
   }
 
   // Whoever comes first; the others find its row.
@@ -122,7 +158,7 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
     if (this.#keeper.latest !== undefined) return
     const { table, group, world } = this.#settings
     const beside = !(await table.isEmpty())
-    const next = loadRow(1, group, beside, world.clock.wallNow())
+    const next = loadRow(this.#settings, 1, beside, world.clock.wallNow())
     await this.#keeper.change((row) =>
       row === undefined ? { v: 1, live: 0, group, asOf: 0, next, over: [] } : undefined,
     )
@@ -130,25 +166,31 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
   }
 
   async ready(wait?: ReplicaWait): Promise<void> {
-    await this.#waiting.until(() => (this.#keeper.latest?.live ?? 0) > 0 && this.#told > 0, 'loaded', wait)
+    let failed: { readonly error: unknown } | undefined
+    if (this.#starting === undefined)
+      this.start().catch((error: unknown) => {
+        failed = { error }
+        this.#waiting.wake()
+      })
+    const loaded = (): boolean => {
+      if (failed !== undefined) throw failed.error
+      return this.#goesBy(1)
+    }
+    await this.#waiting.until(loaded, 'loaded', wait)
   }
 
   async rebuild(wait?: ReplicaWait): Promise<void> {
     await this.start()
-    const { clock } = this.#settings.world
-    let generation = 1
-    await this.#keeper.change((row) => {
-      generation = row?.next?.generation ?? (row?.live ?? 0) + 1
-      if (row === undefined || row.next !== undefined) return undefined
-      const next = loadRow(generation, `${this.#settings.group}.g${generation}`, true, clock.wallNow())
-      return { ...row, next }
-    })
+    const generation = await this.#succession.begin((row) => row.next === undefined)
     this.#lookNow()
-    await this.#waiting.until(
-      () => (this.#keeper.latest?.live ?? 0) >= generation && this.#told >= generation,
-      'rebuilt',
-      wait,
-    )
+    await this.#waiting.until(() => this.#goesBy(generation), 'rebuilt', wait)
+  }
+
+  // This one, or a later one. Throws where another revision has taken over.
+  #goesBy(generation: number): boolean {
+    if (this.#told >= generation) return true
+    this.#succession.mustBeWanted()
+    return false
   }
 
   read(key: ReplicaKey, options: ReadOptions<Tx, Value> = {}): Promise<Reading<Value>> {
@@ -156,7 +198,8 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
       {
         settings: this.#settings,
         freshness: this.#freshness,
-        loaded: () => this.#told > 0,
+        state: () =>
+          this.#told > 0 ? 'loaded' : this.#succession.isSuperseded(this.#keeper.latest) ? 'revision' : 'loading',
         tell: (event) => this.#tell(event),
       },
       key,
@@ -166,39 +209,25 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
 
   async staleness(): Promise<Staleness> {
     await this.#freshness.ask()
-    const { waiting, lastEventAt, lastAppliedAt, applied, skipped } = this.#freshness
     const row = this.#keeper.latest
-    return {
-      state: this.#state(row),
-      generation: row?.live ?? 0,
-      waiting,
-      lastEventAt,
-      lastAppliedAt,
-      behindMs: this.#told === 0 ? Infinity : this.#freshness.age(),
-      applied,
-      skipped,
-      loaded: row?.next?.entries,
-      lastError: this.#lastError ?? this.#listening.of(this.#told)?.health().lastError,
-    }
+    return stalenessOf({
+      row,
+      told: this.#told,
+      superseded: this.#succession.isSuperseded(row),
+      ended: this.#ending.signal.aborted,
+      consumer: this.#listening.of(this.#told),
+      freshness: this.#freshness,
+      lastError: this.#lastError(),
+    })
   }
 
-  #state(row: ReplicaRow | undefined): Staleness['state'] {
-    if (row === undefined) return 'empty'
-    if (row.live === 0 || this.#told === 0) return this.#ending.signal.aborted ? 'stopped' : 'loading'
-    const { state } = this.#listening.of(this.#told)?.health() ?? { state: 'closed' }
-    if (state !== 'running' && state !== 'throttled') return 'stopped'
-    return row.next === undefined ? 'live' : 'rebuilding'
+  #lastError(): FairleadError | undefined {
+    return [...this.#errors.values()].at(-1)
   }
 
-  async #backlog(): Promise<
-    { readonly waiting: number; readonly oldestMs?: number; readonly held: number } | undefined
-  > {
+  async #backlog(): Promise<Backlog | undefined> {
     const consumer = this.#listening.of(this.#told)
-    if (consumer?.health().state !== 'running') return undefined
-    const backlog = await consumer.lag()
-    if (backlog === undefined) return undefined
-    const { waiting, oldestMs } = backlog
-    return { waiting, held: consumer.health().held, ...(oldestMs === undefined ? {} : { oldestMs }) }
+    return consumer?.health().state === 'running' ? await consumer.lag() : undefined
   }
 
   // ---- what the row says is done
@@ -212,45 +241,62 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
   }
 
   #lookNow(): void {
-    this.#looking ??= detached(() => this.#look()).finally(() => {
+    if (this.#ending.signal.aborted) return
+    this.#looking ??= detached(() => this.#boundedLook()).finally(() => {
       this.#looking = undefined
       const row = this.#keeper.latest
       this.#arm(row?.next === undefined || this.#loading === undefined ? this.#settings.lookEveryMs : SOON_MS)
     })
   }
 
-  async #look(): Promise<void> {
+  // A database, a broker or a giveUp that never answers must not be the end of all looks.
+  async #boundedLook(): Promise<void> {
+    const { world, pageTimeoutMs } = this.#settings
     try {
-      await this.#keeper.load()
-      await this.#follow()
-      await this.#mend()
-      await this.#giveUp()
+      await boundedBy(world.clock, 2 * pageTimeoutMs, this.#look(), 'DEADLINE_EXCEEDED', 'the look did not end')
+      this.#errors.delete('look')
     } catch (error) {
       this.#failed('look', error)
     }
     this.#waiting.wake()
   }
 
+  async #look(): Promise<void> {
+    await this.#keeper.load()
+    await this.#follow()
+    if (await this.#succession.mend(this.#expired, this.#told, this.#loader)) await this.#follow()
+    if (this.#told > 0) await this.#succession.giveUp()
+  }
+
   // Listens as the row says, loads where nobody does.
   async #follow(): Promise<void> {
+    await this.#succession.replace()
     const row = this.#keeper.latest
     if (row === undefined || this.#ending.signal.aborted) return
-    const { live, group, next } = row
-    if (live > 0 && live !== this.#told) {
+    const { revision } = this.#settings
+    const live = row.live > 0 && sameRevision(row.revision, revision) ? row.live : 0
+    if (live !== this.#told) {
       // A copy that is complete can be read, whatever the broker does.
       this.#told = live
-      this.#freshness.known(row.asOf)
-      this.#tell({ type: 'replica-live', replica: this.name, generation: live })
+      this.#freshness.forget()
+      if (live > 0) {
+        this.#freshness.known(row.asOf)
+        this.#tell({ type: 'replica-live', replica: this.name, generation: live })
+      }
     }
-    if (live > 0) await this.#listen(live, group)
-    if (next?.grouped === true) await this.#listen(next.generation, next.group)
-    await this.#listening.only([...(live > 0 ? [live] : []), ...(next === undefined ? [] : [next.generation])])
-    if (next !== undefined) this.#load()
+    if (live > 0) await this.#listen(live, row.group)
+    // It may have begun to load meanwhile.
+    const { next } = this.#keeper.latest ?? row
+    // Who loads one is the only one that listens for it: what others held nobody would know of.
+    const mine = next?.loader === this.#loader && sameRevision(next.revision, revision) ? [next.generation] : []
+    await this.#listening.only([...(live > 0 ? [live] : []), ...mine])
+    if (next !== undefined && (next.phase === 'swapping' || sameRevision(next.revision, revision))) this.#load()
   }
 
   async #listen(generation: number, group: string): Promise<void> {
     try {
       await this.#listening.listen(generation, group)
+      this.#errors.delete('subscribe')
     } catch (error) {
       // The start says so; later on it is tried again at each look.
       if (this.#told === 0 && this.#looking === undefined) throw error
@@ -281,79 +327,62 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
         const row = await loading.run()
         this.#tries = 0
         if (row !== undefined) {
-          this.#lastError = undefined
+          this.#errors.delete('load')
           this.#lookNow()
         }
         return
       } catch (error) {
-        if (signal.aborted) {
-          await loading.release().catch(nothing)
-          return
-        }
-        const known = this.#asError(error)
+        if (signal.aborted) return
+        const known = classify(error, { channel: this.#settings.channel.name })
         const waitMs = Math.min(FIRST_MS * 2 ** this.#tries, LONGEST_MS) * (0.5 + random() / 2)
         this.#tries = Math.min(this.#tries + 1, 10)
-        this.#lastError = known
+        this.#note('load', known)
         this.#tell({ type: 'replica-load-failed', replica: this.name, generation, error: known, waitMs })
         await sleep(clock, waitMs, signal).catch(nothing)
       }
     }
   }
 
-  // What is out of reach at the broker is in a new snapshot.
-  async #mend(): Promise<void> {
-    const row = this.#keeper.latest
-    if (row === undefined || row.live === 0 || row.next !== undefined) return
-    if (this.#listening.of(row.live)?.health().lastError?.code !== 'POSITION_EXPIRED') return
-    await this.rebuild({ withinMs: 1 }).catch(nothing)
-  }
-
-  async #giveUp(): Promise<void> {
-    const { giveUp } = this.#settings
-    const row = this.#keeper.latest
-    if (row === undefined || row.over.length === 0 || row.live !== this.#told) return
-    for (const group of row.over) {
-      try {
-        await giveUp?.(group)
-      } catch (error) {
-        this.#failed('give-up', error)
-        continue
-      }
-      const mine = await this.#keeper.change((now) =>
-        now?.over.includes(group) === true ? { ...now, over: now.over.filter((each) => each !== group) } : undefined,
-      )
-      if (mine !== undefined) this.#tell({ type: 'replica-group-over', replica: this.name, group })
-    }
-  }
-
   // ---- ending, telling
 
   close(options: { readonly withinMs?: number | undefined } = {}): Promise<void> {
-    this.#withinMs = options.withinMs
-    return this.#closing.close()
+    if (this.#closing !== undefined) return this.#closing
+    return closeWithin(options, CLOSE_WITHIN_MS, (withinMs) => {
+      this.#closing = detached(() => this.#close(withinMs))
+      return this.#closing
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  async #close(): Promise<void> {
+  async #close(withinMs: number): Promise<void> {
+    const { clock } = this.#settings.world
+    const endsAt = clock.now() + withinMs
+    const left = (): number => Math.max(0, endsAt - clock.now())
     this.#ending.abort(closedError(this.name))
-    this.#settings.world.clock.clearTimer(this.#timer)
+    clock.clearTimer(this.#timer)
+    this.#freshness.stop()
     this.#purger?.stop()
     this.#waiting.wake()
-    await Promise.allSettled([this.#starting, this.#looking, this.#loading])
-    await this.#listening.close(this.#withinMs)
-  }
-
-  #asError(error: unknown): FairleadError {
-    return classify(error, { channel: this.#settings.channel.name })
+    const ends = (work: Promise<unknown>): Promise<unknown> => endsWithin(work, left(), clock).catch(nothing)
+    await ends(Promise.allSettled([this.#starting, this.#looking, this.#loading]))
+    await this.#listening.close(left())
+    // Last: whoever goes on then finds what was held here given back.
+    await ends(release(this.#keeper, this.#loader))
   }
 
   #failed(what: 'look' | 'subscribe' | 'purge' | 'give-up', error: unknown): void {
-    const known = this.#asError(error)
-    this.#lastError = known
+    const known = classify(error, { channel: this.#settings.channel.name })
+    this.#note(what, known)
     this.#tell({ type: 'replica-failed', replica: this.name, what, error: known })
+  }
+
+  // The youngest is the last one.
+  #note(what: string, error: FairleadError): void {
+    this.#errors.delete(what)
+    this.#errors.set(what, error)
   }
 
   #tell(event: ReplicaEvent): void {
@@ -362,24 +391,7 @@ class Copy<Tx, Value> implements Replica<Tx, Value> {
   }
 
   [DESCRIBE](): Description {
-    const { transport, channel, group, table, changes, tombstonesMs, lookEveryMs, probeEveryMs } = this.#settings
-    return {
-      what: 'replica',
-      name: this.name,
-      layers: [],
-      transport: transport.name,
-      channel: { kind: channel.kind, name: channel.name },
-      table: table.name,
-      handles: [...changes.keys()],
-      generation: this.#keeper.latest?.live ?? 0,
-      options: {
-        group,
-        tombstonesMs,
-        lookEveryMs,
-        probeEveryMs,
-        keeps: this.#settings.keep === undefined ? 'all' : 'a part',
-      },
-    }
+    return descriptionOf(this.#settings, this.#keeper.latest)
   }
 }
 

@@ -2,12 +2,15 @@
 import { againOnConflict } from '../../core/conflicts.ts'
 import { createError } from '../../errors/classes.ts'
 import type { ReplicaSettings } from './options.ts'
+import type { Revision } from './revision.ts'
 import type { SnapshotPosition } from './types.ts'
 
 /** A load under way: the first one, or a rebuild. */
 export interface LoadRow {
   readonly generation: number
   readonly group: string
+  /** Of the code that fills it: no other one may. */
+  readonly revision?: Revision
   /** The first one fills the table itself where that is empty. */
   readonly beside: boolean
   /** `catching-up`: the snapshot is in, what came meanwhile is not yet. `swapping`: the tables may be changing places just now. */
@@ -23,6 +26,15 @@ export interface LoadRow {
   readonly entries: number
   /** Milliseconds since 1970. */
   readonly beganAt: number
+  /** When the snapshot was in, milliseconds since 1970. */
+  readonly filledAt?: number | undefined
+}
+
+/** A group that nobody has to listen under any more. */
+export interface GroupOver {
+  readonly group: string
+  /** Since when, milliseconds since 1970: others find out a little later. */
+  readonly at: number
 }
 
 /** What is kept of a replica. */
@@ -31,11 +43,12 @@ export interface ReplicaRow {
   /** Generation of the table that is read; 0: none is complete yet. */
   readonly live: number
   readonly group: string
+  /** Of the code that has filled it. */
+  readonly revision?: Revision
   /** What was published up to then was in it when it was loaded: milliseconds since 1970. */
   readonly asOf: number
   readonly next?: LoadRow | undefined
-  /** Groups that nobody listens under any more. */
-  readonly over: readonly string[]
+  readonly over: readonly GroupOver[]
 }
 
 const ID = 'copy'
@@ -60,6 +73,11 @@ export class RowKeeper {
     const { store } = this.#settings
     const found = await store.transaction((tx) => store.states.load(tx, this.#kind, ID))
     return this.#seen(found)
+  }
+
+  /** As it is in a transaction. */
+  async loadIn(tx: unknown): Promise<ReplicaRow | undefined> {
+    return this.#seen(await this.#settings.store.states.load(tx, this.#kind, ID))
   }
 
   /**
@@ -107,10 +125,16 @@ export class RowKeeper {
 }
 
 /** A load that nobody has begun yet. */
-export function loadRow(generation: number, group: string, beside: boolean, now: number): LoadRow {
+export function loadRow(
+  { group, revision }: Pick<ReplicaSettings, 'group' | 'revision'>,
+  generation: number,
+  beside: boolean,
+  now: number,
+): LoadRow {
   return {
     generation,
-    group,
+    group: generation === 1 ? group : `${group}.g${generation}`,
+    ...(revision === undefined ? {} : { revision }),
     beside,
     phase: 'loading',
     grouped: false,
@@ -129,5 +153,8 @@ function readRow(name: string, state: unknown): ReplicaRow | undefined {
       code: 'INCOMPATIBLE',
       message: `the replica ${name} was written by a later version of fairlead, or by something else`,
     })
-  return row as ReplicaRow
+  const over = (row.over as readonly (string | GroupOver)[]).map((each) =>
+    typeof each === 'string' ? { group: each, at: 0 } : each,
+  )
+  return { ...(row as ReplicaRow), over }
 }

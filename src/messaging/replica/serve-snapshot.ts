@@ -1,5 +1,5 @@
 // The owner's side of a replica: hands out its entries page by page, with the position that messages stood at before the first of them was read; and the way to ask for them.
-import { type Clock, systemClock } from '../../core/clock.ts'
+import { type Clock, type Random, systemClock } from '../../core/clock.ts'
 import { ageOption, countOption, invalidOption, knownOptions } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
 import type { ReplicaKey } from './table.ts'
@@ -20,7 +20,7 @@ export interface ServeSnapshotOptions<
 > {
   /**
    * Reads entries in the order of a key that is unique and never changes, in one statement with their versions: `where id > $1 order by id limit $2`. Read committed is enough,
-   * but it has to see all that is committed: no replica of the database that lags.
+   * but it has to see all that is committed: no replica of the database that lags. Fewer than `limit` are no sign of the end: only an answer without any is.
    */
   readonly read: (wanted: SnapshotRead) => Promise<readonly (SnapshotEntry<Value> & { readonly key: Key })[]>
   /**
@@ -31,8 +31,11 @@ export interface ServeSnapshotOptions<
   readonly overlapMs?: number | undefined
   /** Entries of a page. Default 1,000. */
   readonly pageSize?: number | undefined
-  /** Leave it out in production. */
+  /** Time. Leave it out in production. */
   readonly clock?: Clock | undefined
+  /** Chance and ids. It has no use for them: they are taken so that what others take can be spread. */
+  readonly random?: Random | undefined
+  readonly newId?: (() => string) | undefined
 }
 
 /** A key as it travels. */
@@ -45,7 +48,9 @@ export interface ServedPage<
   Position extends SnapshotPosition = SnapshotPosition,
 > {
   readonly entries: { readonly key: ServedKey<Key>; readonly version: string; readonly value: Value }[]
-  /** Absent after the last page. */
+  /** Whether entries come behind this page. */
+  readonly more: boolean
+  /** To ask for them. Absent after the last page. */
   readonly cursor?: string | undefined
   readonly position?: Position | undefined
 }
@@ -78,7 +83,7 @@ export function serveSnapshot<
   Key extends ReplicaKey,
   Position extends SnapshotPosition = { readonly time: number },
 >(options: ServeSnapshotOptions<Value, Key, Position>): ServedSnapshot<Value, Key, Position> {
-  knownOptions('serveSnapshot', options, ['read', 'position', 'overlapMs', 'pageSize', 'clock'])
+  knownOptions('serveSnapshot', options, ['read', 'position', 'overlapMs', 'pageSize', 'clock', 'random', 'newId'])
   const { read, position, clock = systemClock } = options
   if (typeof read !== 'function') throw invalidOption('read', read, 'give a function that reads entries by key')
   if (position !== undefined && position !== false && typeof position !== 'function')
@@ -93,20 +98,25 @@ export function serveSnapshot<
       stands = position === undefined ? ({ time: clock.wallNow() - overlapMs } as Position) : await position()
     const entries = await read({ after: from, limit })
     const last = entries.at(-1)
+    // A page may be short for reasons of its own: a limit of the database, what was filtered out.
+    const more =
+      last !== undefined && (entries.length >= limit || (await read({ after: last.key, limit: 1 })).length > 0)
     return {
       entries: entries.map(({ key, version, value }) => ({
         key: (typeof key === 'bigint' ? String(key) : key) as ServedKey<Key>,
         version: String(version),
         value,
       })),
-      ...(last === undefined || entries.length < limit ? {} : { cursor: cursorOf(last.key) }),
+      more,
+      ...(more ? { cursor: cursorOf((last as SnapshotEntry<Value>).key) } : {}),
       ...(stands === undefined ? {} : { position: stands }),
     }
   }
 }
 
 /**
- * The `snapshot` of a replica whose owner serves pages (`serveSnapshot`): asks for one after the other.
+ * The `snapshot` of a replica whose owner serves pages (`serveSnapshot`): asks for one after the other. A page that does not say whether `more` follows (a field that a schema has left out)
+ * is refused with `INVALID_INPUT`, or the first page would be taken for all there is.
  * @example snapshot: snapshotFrom((request, { signal }) => customerService.snapshot(request, { signal }))
  */
 export function snapshotFrom<Value>(
@@ -115,6 +125,7 @@ export function snapshotFrom<Value>(
     options: { readonly signal: AbortSignal },
   ) => Promise<{
     readonly entries: readonly SnapshotEntry<Value>[]
+    readonly more: boolean
     readonly cursor?: string | undefined
     readonly position?: SnapshotPosition | undefined
   }>,
@@ -122,9 +133,14 @@ export function snapshotFrom<Value>(
   return async function* ({ after, signal }): AsyncGenerator<SnapshotPage<Value>> {
     let cursor = after
     do {
-      const page: SnapshotPage<Value> = await ask(cursor === undefined ? {} : { after: cursor }, { signal })
+      const { more, ...page } = await ask(cursor === undefined ? {} : { after: cursor }, { signal })
+      if (typeof more !== 'boolean' || (more && page.cursor === undefined))
+        throw createError({
+          code: 'INVALID_INPUT',
+          message: `a page of the snapshot ${more === true ? 'has no cursor to what follows' : 'does not say whether more follows'}: hand on more and cursor as serveSnapshot gives them`,
+        })
       yield page
-      cursor = page.cursor
+      cursor = more ? page.cursor : undefined
     } while (cursor !== undefined)
   }
 }

@@ -19,6 +19,15 @@ export interface Marks {
 /** Runs a statement. */
 export type Ask = (text: string, params?: readonly unknown[]) => Promise<SqlResult>
 
+/** What makes rows of a table unique. */
+export interface UniqueIndex {
+  readonly name: string
+  /** An expression is an empty text. */
+  readonly columns: readonly string[]
+  /** Of all rows and whole values, and checked at once: others are no guard. */
+  readonly whole: boolean
+}
+
 /** What one database does its own way. Names are raw; they are quoted here. */
 export interface Dialect {
   quote(name: string): string
@@ -31,6 +40,14 @@ export interface Dialect {
   /** How many rows an upsert of so many changed; undefined where the server does not tell. */
   changed(affected: number, rows: number): number
   columns(ask: Ask, name: TableName): Promise<readonly { readonly name: string; readonly nullable: boolean }[]>
+  /** What makes rows of the table unique. */
+  uniques(ask: Ask, name: TableName): Promise<readonly UniqueIndex[]>
+  /** How the key is compared, where two keys that are not the same may be equal by that. */
+  merging(ask: Ask, name: TableName, key: string): Promise<string | undefined>
+  /** How to have a column compared as it is. */
+  exactly(quoted: string): string
+  /** Does nothing if it is not there. */
+  drop<Tx>(driver: SqlDriver<Tx>, name: TableName): Promise<void>
   /** A copy of the shape, unless it is there. */
   copyShape<Tx>(driver: SqlDriver<Tx>, name: TableName, side: string): Promise<void>
   /** Puts one in the place of the other, unless it has been done. */
@@ -64,6 +81,7 @@ const POSTGRES = { quote: doubled, parameter: (at: number) => `$${at}` }
 
 const postgres: Dialect = {
   ...POSTGRES,
+  exactly: (key) => `alter its column ${key} to type text collate "C"`,
   jsonText: (column) => `${column}::text`,
   upsert: guardedUpsert(POSTGRES),
   changed: (affected) => affected,
@@ -73,6 +91,35 @@ const postgres: Dialect = {
       [qualified(POSTGRES, name)],
     )
     return rows.map(({ name: column, nullable }) => ({ name: column as string, nullable: isTrue(nullable) }))
+  },
+  async uniques(ask, name) {
+    const { rows } = await ask(
+      `select c.relname::text as name, coalesce(a.attname::text, '') as "column", i.indpred is null and i.indimmediate as whole
+      from pg_index i join pg_class c on c.oid = i.indexrelid
+      cross join lateral generate_series(0, i.indnkeyatts - 1) at
+      left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[at] and i.indkey[at] > 0
+      where i.indrelid = to_regclass($1::text) and i.indisunique and i.indisvalid order by c.relname, at`,
+      [qualified(POSTGRES, name)],
+    )
+    return indexesOf(rows, (row) => isTrue(row['whole']))
+  },
+  async merging(ask, name, key) {
+    const { rows } = await ask(
+      `select t.typname::text as type, c.collname::text as collation, coalesce(c.collisdeterministic, true) as exact
+      from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_collation c on c.oid = a.attcollation
+      where a.attrelid = to_regclass($1::text) and a.attname = $2::text`,
+      [qualified(POSTGRES, name), key],
+    )
+    const row = rows[0]
+    if (row === undefined) return undefined
+    if (row['type'] === 'citext') return 'citext'
+    return isTrue(row['exact']) ? undefined : String(row['collation'])
+  },
+  async drop(driver, name) {
+    await driver.transaction(async (tx) => {
+      await driver.query(tx, "set local lock_timeout = '3s'", [])
+      await driver.query(tx, `drop table if exists ${qualified(POSTGRES, name)}`, [])
+    })
   },
   async copyShape(driver, name, side) {
     const { schema } = name
@@ -93,6 +140,15 @@ const postgres: Dialect = {
       // Whoever reads waits behind a swap that waits: it must not wait long, and is tried again.
       await ask("set local lock_timeout = '3s'")
       await ask(`lock table ${table}, ${beside} in access exclusive mode`)
+      // A serial column draws from a sequence that belongs to the old table, and would go with it.
+      const { rows: sequences } = await ask(
+        `select d.objid::regclass::text as name, a.attname::text as "column" from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
+        join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+        where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = to_regclass($1::text) and d.deptype = 'a'`,
+        [table],
+      )
+      for (const { name: sequence, column } of sequences)
+        await ask(`alter sequence ${sequence as string} owned by ${beside}.${doubled(column as string)}`)
       await ask(`drop table ${table}`)
       await ask(`alter table ${beside} rename to ${doubled(name.table)}`)
     })
@@ -112,6 +168,7 @@ const INDEX = new RegExp(`^create\\s+(unique\\s+)?index\\s+${NAMED}\\s+on\\s+${N
 
 const sqlite: Dialect = {
   ...SQLITE,
+  exactly: (key) => `make the table anew with ${key} as text and no other collation`,
   jsonText: (column) => column,
   upsert: guardedUpsert(SQLITE),
   changed: (affected) => affected,
@@ -119,13 +176,38 @@ const sqlite: Dialect = {
     const { rows } = await ask('select name, "notnull" as required from pragma_table_info(?)', [table])
     return rows.map(({ name, required }) => ({ name: name as string, nullable: Number(required) === 0 }))
   },
+  async uniques(ask, { table }) {
+    const { rows } = await ask(
+      `select l.name as name, coalesce(x.name, '') as "column", l.partial = 0 as whole from pragma_index_list(?) l, pragma_index_xinfo(l.name) x
+      where l."unique" = 1 and x.key = 1 order by l.seq, x.seqno`,
+      [table],
+    )
+    // A whole number as primary key is the row's own number, and has no index.
+    const { rows: keys } = await ask('select name, type from pragma_table_info(?) where pk > 0', [table])
+    const own =
+      keys.length === 1 && /^integer$/i.test(String(keys[0]?.['type']))
+        ? [{ name: 'rowid', columns: [String(keys[0]?.['name'])], whole: true }]
+        : []
+    return [...own, ...indexesOf(rows, (row) => Number(row['whole']) === 1)]
+  },
+  async merging(ask, { table }, key) {
+    const { rows } = await ask(
+      `select x.coll as collation from pragma_index_list(?) l, pragma_index_xinfo(l.name) x
+      where l."unique" = 1 and x.key = 1 and x.name = ? collate nocase and upper(x.coll) in ('NOCASE', 'RTRIM')`,
+      [table, key],
+    )
+    return rows[0] === undefined ? undefined : String(rows[0]['collation'])
+  },
+  async drop(driver, { table }) {
+    await driver.execute(`drop table if exists ${doubled(table)}`, [])
+  },
   // SQLite has no copy of a shape: its own words for it are said again, with other names.
   async copyShape(driver, { table }, side) {
     await driver.transaction(async (tx) => {
       const ask = asking(driver, tx)
       if (await isThere(ask, side)) return
       const { rows } = await ask(
-        "select type, name, sql from sqlite_master where tbl_name = ? and sql is not null and type in ('table', 'index') order by type desc",
+        "select type, name, sql from sqlite_master where tbl_name = ? collate nocase and sql is not null and type in ('table', 'index') order by type desc",
         [table],
       )
       for (const { type, name, sql } of rows)
@@ -161,11 +243,16 @@ const sqlite: Dialect = {
   },
 }
 
+// Whoever uses the table waits behind a statement that waits for it, by default for a day or a year: it must not wait long, and is tried again. MySQL, to which this is a comment, has no
+// such words for one statement; and in a transaction, which it ends, nothing could be set back.
+const IMPATIENT = '/*M!100102 set statement lock_wait_timeout = 3 for */'
+
 const MYSQL = { quote: backticked, parameter: () => '?' }
 const WAS = '_was'
 
 const mysql: Dialect = {
   ...MYSQL,
+  exactly: (key) => `modify its column ${key} to varchar(...) character set utf8mb4 collate utf8mb4_bin not null`,
   // Some clients parse a column for JSON by themselves.
   jsonText: (column) => `cast(${column} as char)`,
   // Left to right: the version last, or the others would see the new one.
@@ -186,11 +273,30 @@ const mysql: Dialect = {
     )
     return rows.map(({ name, nullable }) => ({ name: String(name), nullable: nullable === 'YES' }))
   },
-  async copyShape(driver, name, side) {
-    await driver.execute(
-      `create table if not exists ${qualified(MYSQL, { schema: name.schema, table: side })} like ${qualified(MYSQL, name)}`,
-      [],
+  async uniques(ask, { schema, table }) {
+    const { rows } = await ask(
+      `select index_name as name, coalesce(column_name, '') as \`column\`, sub_part as part from information_schema.statistics
+      where table_schema = coalesce(?, database()) and table_name = ? and non_unique = 0 order by index_name, seq_in_index`,
+      [schema ?? null, table],
     )
+    return indexesOf(rows, (row) => row['part'] === null)
+  },
+  async merging(ask, { schema, table }, key) {
+    const { rows } = await ask(
+      'select collation_name as collation from information_schema.columns where table_schema = coalesce(?, database()) and table_name = ? and column_name = ?',
+      [schema ?? null, table, key],
+    )
+    const collation = rows[0]?.['collation']
+    return collation === null || collation === undefined || /_(bin|cs)$/.test(String(collation))
+      ? undefined
+      : String(collation)
+  },
+  async drop(driver, name) {
+    await driver.execute(`${IMPATIENT} drop table if exists ${qualified(MYSQL, name)}`, [])
+  },
+  async copyShape(driver, name, side) {
+    const beside = qualified(MYSQL, { schema: name.schema, table: side })
+    await driver.execute(`${IMPATIENT} create table if not exists ${beside} like ${qualified(MYSQL, name)}`, [])
   },
   // Its statements about tables are no part of a transaction: one of them moves both names at once.
   async swap(driver, name, side) {
@@ -206,15 +312,13 @@ const mysql: Dialect = {
     }
     if (await there())
       try {
-        await driver.execute(
-          `rename table ${qualified(MYSQL, name)} to ${was}, ${beside} to ${qualified(MYSQL, name)}`,
-          [],
-        )
+        const own = qualified(MYSQL, name)
+        await driver.execute(`${IMPATIENT} rename table ${own} to ${was}, ${beside} to ${own}`, [])
       } catch (error) {
         // Somebody else was first.
         if (await there()) throw error
       }
-    await driver.execute(`drop table if exists ${was}`, [])
+    await mysql.drop(driver, { schema, table: `${side}${WAS}` })
   },
   purge: (name, { goneAt }, limit) =>
     `delete from ${qualified(MYSQL, name)} where ${backticked(goneAt)} < ? limit ${limit}`,
@@ -251,8 +355,26 @@ export async function missingOf(
   }
 }
 
+// A row for each column of an index.
+function indexesOf(
+  rows: readonly Readonly<Record<string, unknown>>[],
+  isWhole: (row: Readonly<Record<string, unknown>>) => boolean,
+): readonly UniqueIndex[] {
+  const all = new Map<string, { name: string; columns: string[]; whole: boolean }>()
+  for (const row of rows) {
+    const name = String(row['name'])
+    const index = all.get(name) ?? { name, columns: [], whole: true }
+    index.columns.push(String(row['column']))
+    index.whole &&= isWhole(row)
+    all.set(name, index)
+  }
+  return [...all.values()]
+}
+
 async function isThere(ask: Ask, table: string): Promise<boolean> {
-  const { rows } = await ask("select 1 as there from sqlite_master where type = 'table' and name = ?", [table])
+  const { rows } = await ask("select 1 as there from sqlite_master where type = 'table' and name = ? collate nocase", [
+    table,
+  ])
   return rows.length > 0
 }
 

@@ -1,6 +1,7 @@
 // The table of a replica in the user's own database: his table, his columns, one upsert that never goes back to an older version.
 import type { SqlDriver } from '../../core/contracts/store.ts'
 import { invalidOption, knownOptions } from '../../core/options.ts'
+import { mergesOf } from './sql-checks.ts'
 import { type Column, type ColumnSpec, columnsOf, parameterOf, shownOf, type ValueOfColumns } from './sql-columns.ts'
 import { type Ask, dialectOf, missingOf, qualified, type TableName } from './sql-dialects.ts'
 import type { ReplicaEntry, ReplicaPlace, ReplicaTable } from './table.ts'
@@ -9,9 +10,12 @@ import type { ReplicaEntry, ReplicaPlace, ReplicaTable } from './table.ts'
 export interface SqlReplicaTableOptions<C extends Readonly<Record<string, ColumnSpec>>> {
   /** Name of the table, at most 48 characters: the one beside it is called the same with `__<generation>`. */
   readonly table: string
-  /** The schema (of MySQL: the database) that it is in. Default: where the connection looks. */
+  /** The schema (of MySQL: the database) that it is in; SQLite has none. Default: where the connection looks. */
   readonly schema?: string | undefined
-  /** Its primary key: text or whole numbers. Default `id`. No other column of the table may be unique. */
+  /**
+   * Its primary key: text or whole numbers. Default `id`. No other column of the table may be unique, and text has to be compared as it is: not without regard to case, as MySQL and
+   * MariaDB do unless the column says `collate utf8mb4_bin`.
+   */
   readonly key?: string | undefined
   /** A bigint, not null: the version of the entry. Default `version`. */
   readonly version?: string | undefined
@@ -38,6 +42,12 @@ export function sqlReplicaTable<Tx, const C extends Readonly<Record<string, Colu
 ): ReplicaTable<Tx, ValueOfColumns<C>> {
   const dialect = dialectOf(driver as never)
   const { name, marks, columns } = checked(options)
+  if (driver.dialect === 'sqlite' && name.schema !== undefined)
+    throw invalidOption(
+      'schema',
+      name.schema,
+      'leave it out: what is attached to one connection is not there on another',
+    )
   const { quote, parameter } = dialect
   const others = columns.map((column) => column.name)
   const width = 3 + columns.length
@@ -69,6 +79,7 @@ export function sqlReplicaTable<Tx, const C extends Readonly<Record<string, Colu
       const wanted = new Map<string, boolean>([marks.key, marks.version].map((column) => [column, false]))
       for (const column of [marks.goneAt, ...others]) wanted.set(column, true)
       await missingOf(dialect, askerOf(undefined), name, wanted)
+      await mergesOf(dialect, askerOf(undefined), name, marks.key)
     },
     async isEmpty() {
       const { rows } = await driver.execute(`select 1 as there from ${own} limit 1`, [])
@@ -95,7 +106,18 @@ export function sqlReplicaTable<Tx, const C extends Readonly<Record<string, Colu
       const value = Object.fromEntries(columns.map((column, at) => [column.property, shownOf(column, row[`c${at}`])]))
       return { version, value: value as ValueOfColumns<C> }
     },
-    beside: (generation) => dialect.copyShape(driver, name, sideOf(generation)),
+    async beside(generation) {
+      await dialect.copyShape(driver, name, sideOf(generation))
+      const side = qualified(dialect, nameOf({ generation, beside: true }))
+      const { rows } = await driver.execute(`select 1 as there from ${side} limit 1`, [])
+      return rows.length === 0
+    },
+    async isBeside(generation) {
+      return (await dialect.columns(askerOf(undefined), nameOf({ generation, beside: true }))).length > 0
+    },
+    async discard(generation) {
+      await dialect.drop(driver, { schema: name.schema, table: sideOf(generation) })
+    },
     async carry(generation) {
       const columns = [marks.key, marks.version, marks.goneAt, ...others].map((column) => `old.${quote(column)}`)
       const gone = `select ${columns} from ${own} as old where old.${quote(marks.goneAt)} is not null`

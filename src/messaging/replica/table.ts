@@ -35,7 +35,7 @@ export interface ReplicaTable<Tx, Value = unknown> {
   readonly name: string
   /** So many entries may be written without a transaction, in one statement; 0: there has to be one. */
   readonly alone: number
-  /** @throws FairleadError `INCOMPATIBLE` naming what is missing */
+  /** @throws FairleadError `INCOMPATIBLE` naming what is missing, and what about it would merge entries */
   check(): Promise<void>
   /** Whether nothing is in it. */
   isEmpty(): Promise<boolean>
@@ -43,8 +43,12 @@ export interface ReplicaTable<Tx, Value = unknown> {
   write(tx: Tx | undefined, place: ReplicaPlace, entries: readonly ReplicaEntry<Value>[], at: number): Promise<number>
   /** From the table that is read. */
   read(tx: Tx | undefined, key: ReplicaKey): Promise<FoundEntry<Value> | undefined>
-  /** Makes the table of a generation beside the one that is read, of the same shape; does nothing if it is there. */
-  beside(generation: number): Promise<void>
+  /** Makes the table of a generation beside the one that is read, of the same shape, unless it is there. Whether nothing is in it. */
+  beside(generation: number): Promise<boolean>
+  /** Whether the table of a generation stands beside the one that is read: not made yet, in its place, or dropped it does not. */
+  isBeside(generation: number): Promise<boolean>
+  /** Drops the table of a generation that stands beside the one that is read, if it does. */
+  discard(generation: number): Promise<void>
   /** Copies tombstones from the table that is read to the one of a generation, guarded: an older change may still be on its way. */
   carry(generation: number): Promise<void>
   /**

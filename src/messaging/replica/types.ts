@@ -85,6 +85,12 @@ export interface ReplicaOptions<Types extends MessageTypes, Tx, Value>
   readonly channel: Channel<Types>
   /** Under which it listens. Each rebuild has a new one: the same with `.g2`, `.g3`, ... Default `replica.` and the name. */
   readonly group?: string | undefined
+  /**
+   * Which way of filling the table this code has: raise it with each change of `changes`, `keep` or columns that gives entries other values. Of two the higher one is newer; runs of
+   * digits in a text count as numbers, and none is older than any. Code with a newer one builds the copy anew beside that of the old code, which goes on with its own until they
+   * change places; neither reads or writes what the other one has filled. Default none.
+   */
+  readonly revision?: string | number | undefined
   readonly changes: ReplicaHandlers<NoInfer<Types>, NoInfer<Value>>
   readonly snapshot: Snapshot<NoInfer<Value>>
   /** Which entries are kept. Reads of others are misses. Default: all. */
@@ -98,11 +104,14 @@ export interface ReplicaOptions<Types extends MessageTypes, Tx, Value>
   readonly purgeEveryMs?: number | false | undefined
   /** How often the store is asked how the replica stands (other processes may have loaded or rebuilt it), milliseconds. Default 5,000. */
   readonly lookEveryMs?: number | undefined
-  /** How often the broker is asked what waits, milliseconds; a read that wants it fresher has it asked at once. Default 5,000. */
+  /** How often the broker is asked what waits, milliseconds, so that the age is known; a read that wants it fresher has it asked at once. Default 5,000. */
   readonly probeEveryMs?: number | undefined
   /** Longest time for one page of the snapshot, milliseconds. A process that writes none for twice as long has its load taken over. Default 30,000. */
   readonly pageTimeoutMs?: number | undefined
-  /** Gives a group up at the broker that nobody listens under any more: fairlead cannot, brokers differ. Called until it resolves. Default: only the event `replica-group-over`. */
+  /**
+   * Gives a group up at the broker that nobody listens under any more: fairlead cannot, brokers differ. Called until it resolves, each time for no longer than `pageTimeoutMs`, and not
+   * before the other processes have had time to find out: three times `lookEveryMs`. Default: only the event `replica-group-over`.
+   */
   readonly giveUp?: ((group: string) => Promise<void>) | undefined
 }
 
@@ -129,15 +138,21 @@ export interface ReadOptions<Tx, Value> {
 
 /** How old a copy is. Instants are milliseconds since 1970. */
 export interface Staleness {
-  /** `empty`: nothing is known yet. `loading`: not complete yet. `rebuilding`: the old one answers. `stopped`: no messages come in here. */
-  readonly state: 'empty' | 'loading' | 'live' | 'rebuilding' | 'stopped'
+  /**
+   * `empty`: nothing is known yet. `loading`: not complete yet, or that of older code still. `rebuilding`: the old one answers. `superseded`: code with a newer `revision` has
+   * put its own in the place of this one. `stopped`: no messages come in here.
+   */
+  readonly state: 'empty' | 'loading' | 'live' | 'rebuilding' | 'superseded' | 'stopped'
   readonly generation: number
   /** Messages that wait at the broker; undefined where it cannot say, or did not in time. */
   readonly waiting: number | undefined
   /** When the youngest message that was handled here was published. */
   readonly lastEventAt: number | undefined
   readonly lastAppliedAt: number | undefined
-  /** What was published up to this long ago is in the copy, as far as can be known; Infinity where nothing is. */
+  /**
+   * All that the broker took for this replica longer ago than this is in the copy, but for dead letters and what another process holds just now. As of the last answer of the broker,
+   * or on a transport that cannot say of the youngest message handled, and growing since; Infinity where nothing is known.
+   */
   readonly behindMs: number
   /** Changes that were written here. */
   readonly applied: number
@@ -145,6 +160,7 @@ export interface Staleness {
   readonly skipped: number
   /** Of the load or rebuild under way: entries so far. */
   readonly loaded: number | undefined
+  /** What went wrong last and has not gone well since. */
   readonly lastError: FairleadError | undefined
 }
 
@@ -162,11 +178,14 @@ export interface Replica<Tx, Value> extends Closable, Describable {
    * @throws FairleadError `INCOMPATIBLE` for a table that lacks something; what store and transport say; `SHUTDOWN` after `close`
    */
   start(): Promise<void>
-  /** Resolves once the copy is complete. @throws FairleadError `DEADLINE_EXCEEDED` with what went wrong last; `SHUTDOWN` */
+  /**
+   * Starts it where nobody has, and resolves once the copy is complete.
+   * @throws FairleadError `DEADLINE_EXCEEDED` with what went wrong last; `INCOMPATIBLE` where code with a newer `revision` has put its own in the place of this one; as `start`; `SHUTDOWN`
+   */
   ready(wait?: ReplicaWait): Promise<void>
   /**
    * Reads an entry by its key.
-   * @throws FairleadError `UNAVAILABLE` (effect none) where the copy is not loaded or too old, `NOT_FOUND` where it keeps a part and not this entry, each with `details.why`, and there
+   * @throws FairleadError `UNAVAILABLE` (effect none) where the copy is not loaded, too old, or that of code with a newer `revision`, `NOT_FOUND` where it keeps a part and not this entry, each with `details.why`, and there
    * is no `otherwise`; what `otherwise` rejects with; what the database says
    */
   read(key: ReplicaKey, options?: ReadOptions<Tx, Value>): Promise<Reading<Value>>
@@ -174,9 +193,9 @@ export interface Replica<Tx, Value> extends Closable, Describable {
   /**
    * Builds it anew from a new snapshot, in a table beside the old one that answers meanwhile, and puts that in its place. Resolves when it is there. One that is under way
    * is joined.
-   * @throws FairleadError `DEADLINE_EXCEEDED` (it goes on); `SHUTDOWN`
+   * @throws FairleadError `DEADLINE_EXCEEDED` (it goes on); `INCOMPATIBLE` where code with a newer `revision` builds its own; `SHUTDOWN`
    */
   rebuild(wait?: ReplicaWait): Promise<void>
-  /** Takes nothing more. The copy stays as it is. */
+  /** Takes nothing more. The copy stays as it is. Resolves within `withinMs` (default 30,000) and a moment, whatever store, broker and snapshot do. */
   close(options?: { readonly withinMs?: number | undefined }): Promise<void>
 }

@@ -21,7 +21,7 @@ export class Waiting {
     this.#lastError = lastError
   }
 
-  /** @throws FairleadError `DEADLINE_EXCEEDED` with what went wrong last, `SHUTDOWN` */
+  /** @throws FairleadError `DEADLINE_EXCEEDED` with what went wrong last, `SHUTDOWN`; what `what` throws */
   async until(what: () => boolean, name: string, wait: ReplicaWait = {}): Promise<void> {
     knownOptions('wait', wait, ['withinMs'])
     const withinMs =
@@ -29,8 +29,12 @@ export class Waiting {
     let look: () => void = nothing
     const come = new Promise<void>((resolve, reject) => {
       look = () => {
-        if (what()) resolve()
-        else if (this.#signal.aborted) reject(closedError(this.#name))
+        try {
+          if (what()) resolve()
+          else if (this.#signal.aborted) reject(closedError(this.#name))
+        } catch (error) {
+          reject(error)
+        }
       }
     })
     this.#waiters.add(look)

@@ -107,7 +107,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     name,
     maxPending: countOption('maxPending', options.maxPending, 100),
     prefetch: countOption('prefetch', options.prefetch, 100),
-    world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
+    world: world(options),
   })
 }
 

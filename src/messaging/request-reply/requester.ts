@@ -25,7 +25,7 @@ import { createExchange, EXCHANGE_OPTIONS, type Exchange, type ExchangeStats } f
 import { type ReadReply, readReply } from './reply-wire.ts'
 import type { Gathered, GatherOptions, Requester, RequesterOptions, RequestOptions, RequestResult } from './types.ts'
 
-const OPTIONS = [...EXCHANGE_OPTIONS, 'source', 'timeoutMs', 'newId']
+const OPTIONS = [...EXCHANGE_OPTIONS, 'source', 'timeoutMs']
 const REQUEST_OPTIONS = [
   'timeoutMs',
   'signal',
@@ -52,13 +52,11 @@ const READ_WITHIN_MS = 1_000
  */
 export function createRequester(options: RequesterOptions): Requester {
   knownOptions('createRequester', options ?? {}, OPTIONS)
-  const { source, timeoutMs, newId, ...ofExchange } = options ?? {}
+  const { source, timeoutMs, ...ofExchange } = options ?? {}
   if (typeof source !== 'string' || !SOURCE.test(source) || !isCarriable(source))
     throw invalidOption('source', source, "give a URI reference that names who asks, such as '/shop/checkout'")
-  if (newId !== undefined && typeof newId !== 'function')
-    throw invalidOption('newId', newId, 'give a function that makes an id')
   const exchange = createExchange(ofExchange)
-  const { clock } = world({ clock: options.clock, random: options.random, onEvent: options.onEvent })
+  const { clock, newId } = world(options)
   return new MessageRequester({
     transport: options.transport,
     exchange,

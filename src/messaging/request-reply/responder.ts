@@ -95,7 +95,7 @@ export function createResponder(
     delayedMs: retries?.delayedMs ?? DELAYED_MS,
     jitter: shareOption('retries.jitter', retries?.jitter, 0.2, true),
   }
-  const seen = world({ clock: options.clock, random: options.random, onEvent: options.onEvent })
+  const seen = world(options)
   const answers = new Answers({
     transport,
     channel: channel as unknown as Channel,

@@ -6,6 +6,7 @@ import type { FairleadError } from '../../errors/base.ts'
 import { type World, world } from '../../policies/seams.ts'
 import { requireCapabilities } from '../capabilities.ts'
 import { isChannel, isChannelName } from '../channel.ts'
+import { type Keeping, keepingOf } from '../done-states.ts'
 import { handedOn, INNER_CONSUMER } from '../inner-consumer.ts'
 import type { Outbox } from '../outbox/types.ts'
 import type { Channel, MessageTypes } from '../types.ts'
@@ -34,6 +35,8 @@ export interface Settings {
   readonly timeoutMs: number
   readonly scanEveryMs: number | false
   readonly neverDue: number
+  /** How long the rows of what is over are kept; false: for ever. */
+  readonly keeping: Keeping | false
   readonly world: World
   /** What is handed on to the consumer. */
   readonly consumer: object
@@ -50,6 +53,7 @@ const OPTIONS = [
   'handlers',
   'timeoutMs',
   'scanEveryMs',
+  'keepDoneMs',
   ...INNER_CONSUMER,
 ]
 const NAME = /^[\x21-\x7e]{1,150}$/
@@ -89,7 +93,8 @@ export function settingsOf(options: Given): Settings {
     timeoutMs: ageOption('timeoutMs', options.timeoutMs, 60_000, 1),
     scanEveryMs: scanEveryMs === false ? false : durationOption('scanEveryMs', scanEveryMs, 5_000, 10),
     neverDue: NEVER_DUE,
-    world: world({ clock: options.clock, random: options.random, onEvent: options.onEvent }),
+    keeping: keepingFor(options),
+    world: world(options),
     consumer: handedOn(options, INNER_CONSUMER),
   }
 }
@@ -114,4 +119,10 @@ function handlersOf(channel: Channel, handlers: Given['handlers']): ReadonlyMap<
     all.set(type, own)
   }
   return all
+}
+
+function keepingFor({ store, keepDoneMs, purgeEveryMs }: Given): Keeping | false {
+  if (keepDoneMs === false) return false
+  const danger = 'a reply that comes late once the row is gone would be told as one to nobody'
+  return keepingOf({ store, keepDoneMs, purgeEveryMs }, danger, 'keepDoneMs: false')
 }

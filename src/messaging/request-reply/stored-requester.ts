@@ -1,7 +1,6 @@
 // Requests that outlive their process: what waits is a row, the reply comes through the inbox, and the timeout is a message like any other.
-
 import { DESCRIBE, type Description } from '../../core/describe.ts'
-import { type Closable, closable } from '../../core/lifecycle.ts'
+import { closeWithin } from '../../core/lifecycle.ts'
 import type { ChannelAddress } from '../../core/message.ts'
 import { ageOption, countOption, knownOptions } from '../../core/options.ts'
 import { type AnySchema, issueLine, validate } from '../../core/schema.ts'
@@ -10,6 +9,8 @@ import { createError } from '../../errors/classes.ts'
 import { AfterCommit } from '../after-commit.ts'
 import { createConsumer } from '../consumer/create-consumer.ts'
 import type { Consumer, ConsumerHealth } from '../consumer/types.ts'
+import { donePurger } from '../done-states.ts'
+import type { Purger } from '../inbox/purger.ts'
 import type { MessageTypes } from '../types.ts'
 import { type Settings, settingsOf } from './stored-options.ts'
 import { StoredReplies } from './stored-replies.ts'
@@ -57,19 +58,19 @@ class Requester implements StoredRequester<any, unknown, unknown> {
   readonly #stats: { -readonly [K in keyof StoredRequesterStats]: number }
   readonly #consumer: Consumer
   readonly #scan: Scan | undefined
+  readonly #purger: Purger | undefined
   readonly #newId: () => string
   /** What is told after the commit of a transaction that is being committed. */
   readonly #afterCommit: AfterCommit
-  readonly #closing: Closable
-  #withinMs: number | undefined
+  #closing: Promise<void> | undefined
 
   constructor(settings: Settings) {
     const { name, store, transport, world, replies, scanEveryMs, consumer } = settings
     this.name = name
     this.#settings = settings
     this.#kind = kindOf(name)
-    this.#stats = { requested: 0, replies: 0, failures: 0, timeouts: 0, late: 0, unknown: 0 }
-    this.#newId = uuidSource(world.clock)
+    this.#stats = { requested: 0, replies: 0, failures: 0, timeouts: 0, late: 0, unknown: 0, purged: 0 }
+    this.#newId = world.newId ?? uuidSource(world.clock)
     this.#afterCommit = new AfterCommit(store)
     const handling = new StoredReplies({
       settings,
@@ -97,16 +98,26 @@ class Requester implements StoredRequester<any, unknown, unknown> {
               if (world.events.heard) world.events.emit({ type: 'request-scan-failed', requester: name, error })
             },
           })
-    this.#closing = closable(async () => {
-      this.#afterCommit.stop()
-      await this.#scan?.stop()
-      await this.#consumer.close({ withinMs: this.#withinMs })
-    })
+    const { keeping } = settings
+    this.#purger =
+      keeping === false
+        ? undefined
+        : donePurger(store.states, this.#kind, keeping, world, {
+            purged: (count) => {
+              this.#stats.purged += count
+              if (world.events.heard) world.events.emit({ type: 'request-purged', requester: name, count })
+            },
+            failed: (error) => {
+              if (world.events.heard) world.events.emit({ type: 'request-purge-failed', requester: name, error })
+            },
+          })
+    this.#closing = undefined
   }
 
   async start(): Promise<void> {
     await this.#consumer.start()
     this.#scan?.start()
+    this.#purger?.start()
   }
 
   async request(
@@ -222,9 +233,19 @@ class Requester implements StoredRequester<any, unknown, unknown> {
     return this.#consumer.health()
   }
 
-  close(options?: { readonly withinMs?: number | undefined }): Promise<void> {
-    this.#withinMs = options?.withinMs
-    return this.#closing.close()
+  close(options: { readonly withinMs?: number | undefined } = {}): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing
+    return closeWithin(options, 30_000, (withinMs) => {
+      this.#closing = this.#close(withinMs)
+      return this.#closing
+    })
+  }
+
+  async #close(withinMs: number): Promise<void> {
+    this.#afterCommit.stop()
+    this.#purger?.stop()
+    await this.#scan?.stop()
+    await this.#consumer.close({ withinMs })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -232,7 +253,7 @@ class Requester implements StoredRequester<any, unknown, unknown> {
   }
 
   [DESCRIBE](): Description {
-    const { transport, channel, replies, scanEveryMs, timeoutMs, handlers, store } = this.#settings
+    const { transport, channel, replies, scanEveryMs, keeping, timeoutMs, handlers, store } = this.#settings
     return {
       what: 'stored-requester',
       name: this.name,
@@ -242,7 +263,7 @@ class Requester implements StoredRequester<any, unknown, unknown> {
       channel: channel.name,
       replies: replies.name,
       types: [...handlers.keys()],
-      options: { timeoutMs, scanEveryMs },
+      options: { timeoutMs, scanEveryMs, keepDoneMs: keeping === false ? false : keeping.doneMs },
     }
   }
 }

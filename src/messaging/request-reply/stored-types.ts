@@ -115,6 +115,13 @@ export interface StoredRequesterOptions<Types extends MessageTypes, Tx, StateSch
    * process. Default 5,000.
    */
   readonly scanEveryMs?: number | false | undefined
+  /**
+   * How long the row of a request that is over is kept, milliseconds; then it is deleted, in batches, about every `purgeEveryMs` (every 10 minutes where that is `false`). All it is good for is to tell
+   * replies that come late (`late`) from those to nobody (`unknown`), which are dropped as well, and to keep its id from being used again while the inbox still takes the reply of before for one that
+   * was applied. So it is at least as long as the inbox of the store remembers messages (`inbox.retentionMs`: for so long a message may still come), and no longer by default: 14 days, where the store
+   * says no other. `false`: for ever.
+   */
+  readonly keepDoneMs?: number | false | undefined
 }
 
 /** What may be said of a request. */
@@ -151,8 +158,10 @@ export interface StoredRequesterStats {
   readonly timeouts: number
   /** Dropped: the request was over. A timeout that came after the reply is one. */
   readonly late: number
-  /** Dropped: no request of that id was made under this name. */
+  /** Dropped: no request of that id was made under this name, or it was over for so long that its row is gone. */
   readonly unknown: number
+  /** Rows that this process deleted, of requests that were over: see `keepDoneMs`. */
+  readonly purged: number
 }
 
 /** Requests whose answers come some day, also to another process. */

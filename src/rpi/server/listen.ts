@@ -17,7 +17,7 @@ import { endsWithin } from '../../core/patience.ts'
 import type { NodeListener } from './node.ts'
 
 /** How a server adapter announces itself: the options of `announce`, and what is to be said of the endpoint. */
-export interface ListenRegister extends Omit<AnnouncingOptions, 'signals' | 'clock' | 'random'> {
+export interface ListenRegister extends Omit<AnnouncingOptions, 'signals' | 'clock' | 'random' | 'newId'> {
   /** Default: the name of the contract. */
   readonly service?: string | undefined
   /** Default `host:port`: a process that is started again takes the place of the one before. */
@@ -77,7 +77,7 @@ export interface Served {
 const LISTEN_OPTIONS = ['port', 'host', 'register', 'signals']
 const SAID = ['hostname', 'secure', 'weight', 'priority', 'zone', 'ports', 'metadata'] as const
 const REGISTER_OPTIONS = [
-  ...ANNOUNCING_OPTIONS.filter((name) => !['signals', 'clock', 'random'].includes(name)),
+  ...ANNOUNCING_OPTIONS.filter((name) => !['signals', 'clock', 'random', 'newId'].includes(name)),
   ...['service', 'id', 'host', 'port'],
   ...SAID,
 ]

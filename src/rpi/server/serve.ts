@@ -229,8 +229,9 @@ class Served {
     }
     const value = definition.output === undefined ? undefined : await this.#checked(definition.output, output)
     const body = JSON.stringify(value)
-    if (body === undefined) return { status: 204, headers: context.replyHeaders }
-    return { status: 200, headers: { ...context.replyHeaders, 'content-type': JSON_TYPE }, body }
+    const { success } = definition
+    if (body === undefined) return { status: success ?? 204, headers: context.replyHeaders }
+    return { status: success ?? 200, headers: { ...context.replyHeaders, 'content-type': JSON_TYPE }, body }
   }
 
   async #checked(schema: AnySchema, value: unknown): Promise<unknown> {

@@ -28,7 +28,11 @@ export async function streamReply(operation: Operation, output: unknown, setting
       return result.done === true ? undefined : itemLine(await checked(operation, result.value))
     }
     const body = new Lines(await next(), next, started, setting)
-    return { status: 200, headers: { ...setting.headers, 'content-type': NDJSON_TYPE }, body }
+    return {
+      status: operation.definition.success ?? 200,
+      headers: { ...setting.headers, 'content-type': NDJSON_TYPE },
+      body,
+    }
   } catch (error) {
     if (iterator !== undefined) leave(iterator, setting)
     setting.release()

@@ -1,14 +1,15 @@
 // crashTest: a user's own handlers, transactions and processes under thousands of seeded schedules of crashes, duplicates, delays and lost answers.
-
 import { invalidOption } from '../../core/options.ts'
 import { createError } from '../../errors/classes.ts'
 import { brokenFailure, type CrashTestFailure, calmFailure } from './failure.ts'
 import { type CrashTestOptions, type CrashTestSettings, crashTestSettings } from './options.ts'
 import { type Outcome, runSchedule } from './run.ts'
-import { type Catalogue, drawSchedule, type Schedule } from './schedule.ts'
+import { runMany } from './run-many.ts'
+import { type Catalogue, type Drawing, drawSchedule, type Schedule, withMore } from './schedule.ts'
 import { shrink } from './shrink.ts'
 import { Sites } from './sites.ts'
-import { BrokenAlways, StoppedWithoutFault, SystemScenario } from './system.ts'
+import { CALL_TIMEOUT_MS, SystemScenario } from './system.ts'
+import { BrokenAlways, messageOf, StoppedWithoutFault } from './thrown.ts'
 import type { CrashWorld } from './types.ts'
 
 /** What a crash test has come to. */
@@ -29,12 +30,17 @@ const CALM: Schedule = { seed: 0, size: 1, jitter: 0, faults: [] }
 const COMPARED = 3
 /** In leases: whoever stands still is handed a message once more for each, and consumers give up what was handed out too often. */
 const LONGEST_PAUSE = 4
+/** Of who takes no messages: longer than others wait for him. */
+const LONGEST_SILENCE_MS = 1.5 * CALL_TIMEOUT_MS
+/** Runs with faults in which steps are learnt that no calm run comes to. Their seeds are always the same, so that what can be struck depends on the system alone. */
+const PROBES = 20
+const PROBED_FROM = 4_000_000_000
 
 /**
  * Runs a system under schedules of faults in virtual time, and asks after each whether the invariant holds. A schedule that breaks it is shrunk to the shortest that does, and told as a story.
  * @param system called anew for each run; must not keep anything outside. Answers the facts that the invariant is about.
  * @param invariant throws, or rejects, where the facts are wrong once all is quiet
- * @throws CrashTestFailure; FairleadError `INVALID_OPTIONS`, and `PROGRAMMING_ERROR` for a system that goes another way when it is run again
+ * @throws CrashTestFailure; FairleadError `INVALID_OPTIONS`, and `PROGRAMMING_ERROR` for a system that goes another way when it is run again, or begins real work outside of a step
  * @example
  * await crashTest(
  *   (world) => {
@@ -63,26 +69,24 @@ export async function crashTest<F>(
 }
 
 async function tested<F>(scenario: SystemScenario<F>, settings: CrashTestSettings<F>): Promise<CrashTestReport> {
-  const { schedules, seed, faults: most, delays, leaseMs, budgetMs, clock } = settings
-  const catalogue = await calm(scenario, settings)
-  const until = clock.now() + budgetMs
-  const drawing = { size: 1, most, delays, longestPauseMs: leaseMs * LONGEST_PAUSE }
-  let faults = 0
-  let steps = 0
-  let virtualMs = 0
-  let ran = 0
-  while (ran < schedules && clock.now() < until) {
-    const schedule = drawSchedule(seed + ran, catalogue, drawing)
-    const compared = ran < COMPARED
-    const outcome = await runSchedule(scenario, schedule, compared ? { recorded: true } : undefined)
-    if (compared) mustBeSame(settings, outcome, await runSchedule(scenario, schedule, { recorded: true }))
-    ran++
-    faults += outcome.fired.length
-    steps += outcome.steps
-    virtualMs += outcome.virtualMs
-    if (isBroken(outcome)) throw await shortest(scenario, settings, outcome, ran)
-  }
-  return { schedules: ran, faults, steps, virtualMs }
+  const { seed, seedStep, faults: most, delays } = settings
+  const known = await calm(scenario, settings)
+  const drawing = { size: 1, most, delays, longestPauseMs: longestPause(known, settings) }
+  const catalogue = await probed(scenario, known, drawing)
+  return runMany(
+    settings,
+    async (at) => {
+      const schedule = drawSchedule(seed + at * seedStep, catalogue, drawing)
+      if (at >= COMPARED) return runSchedule(scenario, schedule)
+      const outcome = await runSchedule(scenario, schedule, { recorded: true })
+      mustBeSame(settings, outcome, await runSchedule(scenario, schedule, { recorded: true }))
+      return outcome
+    },
+    async (outcome, ran) => {
+      if (isBroken(outcome)) throw await shortest(scenario, settings, outcome, ran)
+      return false
+    },
+  )
 }
 
 // Without faults, and twice: what is wrong then is wrong with the program, or with the test.
@@ -90,11 +94,50 @@ async function calm<F>(scenario: SystemScenario<F>, settings: CrashTestSettings<
   const first = await runSchedule(scenario, CALM, { recorded: true, calm: true })
   misuse(first)
   const sites = new Sites()
-  const second = await runSchedule(scenario, CALM, { recorded: true, traced: true, calm: true, sites })
-  sites.close()
+  const second = await closing(
+    sites,
+    runSchedule(scenario, CALM, {
+      recorded: true,
+      traced: true,
+      calm: true,
+      stepsAlone: settings.realWork === 'refused',
+      sites,
+    }),
+  )
+  misuse(second)
   mustBeSame(settings, first, second)
   if (isBroken(second) || second.failure !== undefined) throw calmFailure(settings.name, second)
   return second.catalogue
+}
+
+// Its storage would make each promise of the process dearer.
+async function closing<T>(sites: Sites, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } finally {
+    sites.close()
+  }
+}
+
+// What recovers, compensates and asks again is come to only where something has gone wrong. Nothing is judged here: what is wrong is found by a seed that can be named.
+async function probed<F>(scenario: SystemScenario<F>, calm: Catalogue, drawing: Drawing): Promise<Catalogue> {
+  let catalogue = calm
+  if (drawing.most === 0) return catalogue
+  for (let probe = 0; probe < PROBES; probe++) {
+    const schedule = drawSchedule(PROBED_FROM + probe, catalogue, drawing)
+    const outcome = await runSchedule(scenario, schedule, { judged: false })
+    misuse(outcome)
+    catalogue = withMore(catalogue, outcome.catalogue)
+  }
+  return catalogue
+}
+
+function longestPause(calm: Catalogue, { leaseMs }: { readonly leaseMs: number }): (process: string) => number {
+  const received = leaseMs * LONGEST_PAUSE
+  return (process) =>
+    calm.get(process)?.some(({ step }) => step.endsWith('.receive')) === true
+      ? received
+      : Math.max(received, LONGEST_SILENCE_MS)
 }
 
 async function shortest<F>(
@@ -103,16 +146,23 @@ async function shortest<F>(
   found: Outcome,
   ran: number,
 ): Promise<CrashTestFailure> {
-  const best = await shrink(found, (schedule) => runSchedule(scenario, schedule), isBroken, settings.shrinks)
+  // What fails for another reason may be another mistake.
+  const alike = (one: Outcome, other: Outcome): boolean => reasonOf(one) === reasonOf(other)
+  const best = await shrink(found, (schedule) => runSchedule(scenario, schedule), isBroken, settings.shrinks, alike)
   const sites = new Sites()
-  const told = await runSchedule(scenario, best.schedule, { traced: true, sites })
-  sites.close()
+  const told = await closing(sites, runSchedule(scenario, best.schedule, { traced: true, sites }))
   if (!isBroken(told))
     throw notDeterministic(
       settings,
       `seed ${found.schedule.seed} broke the invariant once, and did not when it was run again`,
     )
-  return brokenFailure({ name: settings.name, found, told, sites, ran, of: settings.schedules })
+  return brokenFailure({ name: settings.name, found, told, sites, ran, of: settings.schedules, shard: settings.shard })
+}
+
+// The first line of what was said, whatever it counts and names.
+function reasonOf({ findings, failure }: Outcome): string {
+  const said = failure?.error instanceof BrokenAlways ? messageOf(failure.error.error) : findings[0]?.message
+  return `${findings[0]?.rule} ${said?.split('\n')[0]?.replace(/\d+/g, '#')}`
 }
 
 function isBroken(outcome: Outcome): boolean {

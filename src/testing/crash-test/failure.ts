@@ -2,7 +2,8 @@
 import type { Outcome } from './run.ts'
 import { type Fault, faultText, type Schedule } from './schedule.ts'
 import { type Sites, siteText } from './sites.ts'
-import { BrokenAlways, messageOf, StoppedWithoutFault } from './system.ts'
+import { QUIET } from './system.ts'
+import { BrokenAlways, messageOf, StoppedWithoutFault } from './thrown.ts'
 
 /** What `crashTest` rejects with. */
 export class CrashTestFailure extends Error {
@@ -33,6 +34,7 @@ export interface Found {
   /** How many schedules had been run. */
   readonly ran: number
   readonly of: number
+  readonly shard: string | undefined
 }
 
 // Of what happens: how it begins, and how it ends.
@@ -40,7 +42,7 @@ const FIRST = 120
 const LAST = 80
 
 /** Of a broken invariant. */
-export function brokenFailure({ name, found, told, sites, ran, of }: Found): CrashTestFailure {
+export function brokenFailure({ name, found, told, sites, ran, of, shard }: Found): CrashTestFailure {
   const { seed } = found.schedule
   const { schedule, fired } = told
   const cause = causeOf(told)
@@ -52,7 +54,7 @@ export function brokenFailure({ name, found, told, sites, ran, of }: Found): Cra
     ...lines(told.trace),
   ].join('\n')
   const message = [
-    `${name}: ${told.failure === undefined ? 'the invariant' : 'what must always be so'} is broken by schedule ${ran} of ${of} (seed ${seed}), shrunk from ${count(found.fired.length)} to ${count(fired.length)}`,
+    `${name}: ${whatOf(told)} ${told.findings[0]?.rule === QUIET ? 'in' : 'by'} schedule ${ran} of ${of}${shard === undefined ? '' : ` of shard ${shard}`} (seed ${seed}), shrunk from ${count(found.fired.length)} to ${count(fired.length)}`,
     '',
     indented(messageOf(cause)),
     '',
@@ -68,15 +70,15 @@ export function calmFailure(name: string, outcome: Outcome): CrashTestFailure {
   const { failure, schedule } = outcome
   const error = failure?.error
   const cause = error instanceof StoppedWithoutFault ? error.error : causeOf(outcome)
-  const what =
-    error instanceof StoppedWithoutFault
-      ? `${error.who} rejected`
-      : failure === undefined
-        ? 'the invariant is broken'
-        : 'what must always be so is broken'
+  const what = error instanceof StoppedWithoutFault ? `${error.who} rejected` : whatOf(outcome)
   const story = ['What happens:', ...lines(outcome.trace)].join('\n')
   const message = `${name}: ${what} without any fault\n\n${indented(messageOf(cause))}\n\n${story}`
   return new CrashTestFailure(message, { seed: schedule.seed, schedule, story, cause })
+}
+
+function whatOf({ failure, findings }: Outcome): string {
+  if (failure !== undefined) return 'what must always be so is broken'
+  return findings[0]?.rule === QUIET ? 'it is never quiet' : 'the invariant is broken'
 }
 
 function causeOf({ failure, findings }: Outcome): unknown {

@@ -1,7 +1,17 @@
 // A process from one start to its end: it leaves itself only by steps, and once it is dead nothing of it goes on.
-import type { Clock, Random, Timer } from '../../core/clock.ts'
+import type { Clock, Random } from '../../core/clock.ts'
 import { bareError } from './bare-error.ts'
-import { chanceFrom, type Fault, type FaultKind, faultText, hashOf, type Schedule, type Step } from './schedule.ts'
+import { LifeClock } from './life-clock.ts'
+import {
+  chanceIn,
+  type Fault,
+  type FaultKind,
+  faultText,
+  hashOf,
+  nextChance,
+  type Schedule,
+  type Step,
+} from './schedule.ts'
 import type { Site, Sites } from './sites.ts'
 import type { StageLife, StageStep } from './stage.ts'
 import { ANYWHERE } from './steps.ts'
@@ -17,6 +27,7 @@ export interface Surroundings {
   steps: number
   lastFaultAt: number
   lastActiveAt: number
+  lastActive: { readonly who: string; readonly step: string } | undefined
   sleeping: number
   readonly always: (() => void) | undefined
   chance(...names: readonly (string | number)[]): Random
@@ -53,14 +64,42 @@ export interface StepOptions<T> extends StageStep<T> {
   readonly again?: (() => Promise<unknown> | unknown) | undefined
 }
 
-/** One coming to a step. */
-interface Visit<T> {
+/** One coming to a step. Nearly all of a run's work goes through one, so that it is one object, without a closure for each of its stations. */
+class Visit<T> {
+  readonly life: Life
   readonly step: string
   readonly nth: number
   readonly call: () => Promise<T> | T
   readonly options: StepOptions<T>
-  readonly chance: Random
   readonly site: Site | undefined
+  resolve: (answer: T) => void = nothing
+  reject: (error: unknown) => void = nothing
+  /** What came of it, for when it is back. */
+  came: T | unknown = undefined
+  failed = false
+  #chance: number
+
+  constructor(
+    life: Life,
+    counted: Counted,
+    call: () => Promise<T> | T,
+    options: StepOptions<T>,
+    site: Site | undefined,
+  ) {
+    this.life = life
+    this.step = counted.step
+    this.nth = counted.times
+    this.call = call
+    this.options = options
+    this.site = site
+    this.#chance = hashOf(String(counted.times), counted.hash) >>> 0
+  }
+
+  /** Chance of its own. */
+  draw(): number {
+    this.#chance = nextChance(this.#chance)
+    return chanceIn(this.#chance)
+  }
 }
 
 const NOTHING_SAID: object = Object.freeze({})
@@ -113,7 +152,8 @@ export class Life implements StageLife {
   }
 
   onDeath(mourner: () => void): void {
-    this.#mourners.push(mourner)
+    if (this.#dead) mourner()
+    else this.#mourners.push(mourner)
   }
 
   /** Neither dead nor standing still. */
@@ -138,47 +178,58 @@ export class Life implements StageLife {
     const { world, process } = this
     world.steps++
     const counted = process.comesTo(step, options.kinds ?? ANYWHERE)
-    const nth = counted.times
     const fault = process.faultAt(counted)
-    const chance = chanceFrom(hashOf(String(nth), counted.hash))
-    const visit: Visit<T> = { step, nth, call, options, chance, site: world.sites?.here() }
+    const visit = new Visit(this, counted, call, options, world.sites?.here())
     return fault === undefined ? this.#calmStep(visit) : this.#struckStep(visit, fault)
   }
 
   // Nearly all steps are of this kind: no promise more than needed.
   #calmStep<T>(visit: Visit<T>): Promise<T> {
-    const { world } = this
-    const { call, options, chance } = visit
     return new Promise((resolve, reject) => {
-      const done = (answer: T): void => {
-        this.#done(visit, answer)
-        this.#back(chance, () => resolve(answer))
-      }
-      const failed = (error: unknown): void => {
-        this.#failed(visit, error)
-        this.#back(chance, () => reject(error))
-      }
-      const begin = (): void => {
-        this.#arrives(visit)
-        let answer: Promise<T> | T
-        try {
-          answer = options.real === true ? world.hold(call) : call()
-        } catch (error) {
-          failed(error)
-          return
-        }
-        if (isThenable(answer)) answer.then(done, failed)
-        else done(answer)
-      }
-      this.clock.setTimer(begin, this.#delay(chance), undefined)
+      visit.resolve = resolve
+      visit.reject = reject
+      this.#later(Life.#begin as (visit: Visit<T>) => void, this.#delay(visit), visit)
     })
+  }
+
+  static #begin<T>(visit: Visit<T>): void {
+    const { life, call, options } = visit
+    life.#arrives(visit)
+    let answer: Promise<T> | T
+    try {
+      answer = options.real === true ? life.world.hold(call) : call()
+    } catch (error) {
+      life.#comesBack(visit, true, error)
+      return
+    }
+    if (isThenable(answer))
+      answer.then(
+        (value) => life.#comesBack(visit, false, value),
+        (error: unknown) => life.#comesBack(visit, true, error),
+      )
+    else life.#comesBack(visit, false, answer)
+  }
+
+  #comesBack<T>(visit: Visit<T>, failed: boolean, came: T | unknown): void {
+    if (failed) this.#failed(visit, came)
+    else this.#done(visit, came as T)
+    visit.failed = failed
+    visit.came = came
+    if (visit.draw() >= 0.7) this.#later(tell as (visit: Visit<T>) => void, this.#delay(visit), visit)
+    else if (this.runs) tell(visit)
+    else this.run(() => tell(visit))
+  }
+
+  // A timer that nobody clears.
+  #later<A>(callback: (arg: A) => void, ms: number, arg: A): void {
+    this.clock.setTimer(callback, ms, arg)
   }
 
   async #struckStep<T>(visit: Visit<T>, fault: Fault): Promise<T> {
     const { world } = this
-    const { step, call, options, chance } = visit
-    const back = (): Promise<void> => new Promise((resolve) => this.#back(chance, resolve))
-    await this.sleep(this.#delay(chance))
+    const { step, call, options } = visit
+    const back = (): Promise<void> => new Promise((resolve) => this.#back(visit, resolve))
+    await this.sleep(this.#delay(visit))
     this.#arrives(visit)
     this.#strike(fault, visit.site)
     if (fault.kind === 'crash-before') return this.#crash(fault)
@@ -210,7 +261,10 @@ export class Life implements StageLife {
   #done<T>({ step, nth, options }: Visit<T>, answer: T, fault?: Fault): void {
     const { world } = this
     const idle = options.idle?.(answer) === true
-    if (!idle) world.lastActiveAt = world.clock.now()
+    if (!idle) {
+      world.lastActiveAt = world.clock.now()
+      world.lastActive = { who: this.name, step }
+    }
     if (world.trace !== undefined && (!idle || fault !== undefined))
       world.note(this.name, () => {
         const words = options.words?.() ?? ''
@@ -282,77 +336,25 @@ export class Life implements StageLife {
     return new Promise((resolve) => this.run(resolve))
   }
 
-  #back(chance: Random, then: () => void): void {
-    if (chance() < 0.7) this.run(then)
-    else this.clock.setTimer(then, this.#delay(chance), undefined)
+  #back<T>(visit: Visit<T>, then: () => void): void {
+    if (visit.draw() < 0.7) this.run(then)
+    else this.clock.setTimer(then, this.#delay(visit), undefined)
   }
 
   // Mostly next to nothing, now and then a fifth of a second.
-  #delay(chance: Random): number {
+  #delay<T>(visit: Visit<T>): number {
     const { jitter } = this.world.schedule
     if (jitter === 0) return 1
-    const draw = chance()
-    const ms = draw < 0.7 ? 2 * chance() : draw < 0.95 ? 20 * chance() : 200 * chance()
+    const drawn = visit.draw()
+    const ms = (drawn < 0.7 ? 2 : drawn < 0.95 ? 20 : 200) * visit.draw()
     return ms * jitter
   }
 }
 
-interface LifeTimer<A> {
-  readonly life: Life
-  readonly callback: (arg: A) => void
-  readonly arg: A
-  timer: Timer
-  off: boolean
-}
-
-// Timers of a process that stands still ring when it goes on.
-class LifeClock implements Clock {
-  readonly #life: Life
-  readonly #clock: Clock
-  readonly #process: Lineage
-
-  constructor(life: Life) {
-    this.#life = life
-    this.#clock = life.world.clock
-    this.#process = life.process
-  }
-
-  now = (): number => this.#clock.now()
-
-  wallNow = (): number => this.#clock.wallNow() + this.#process.wallOffset
-
-  setTimer = <A>(callback: (arg: A) => void, ms: number, arg: A): Timer => {
-    const life = this.#life
-    const mine: LifeTimer<A> = { life, callback: began(life, callback), arg, timer: undefined, off: false }
-    mine.timer = this.#clock.setTimer(ring as (timer: LifeTimer<A>) => void, ms, mine)
-    return mine
-  }
-
-  clearTimer = (timer: Timer): void => {
-    const mine = timer as LifeTimer<unknown> | undefined
-    if (mine === undefined || mine === null) return
-    mine.off = true
-    this.#clock.clearTimer(mine.timer)
-  }
-
-  unref = nothing
-}
-
-// What a timer sets off was begun where it was set.
-function began<A>(life: Life, callback: (arg: A) => void): (arg: A) => void {
-  const { sites } = life.world
-  if (sites === undefined) return callback
-  const site = sites.here()
-  return (arg) => sites.within(site, () => callback(arg))
-}
-
-function ring(timer: LifeTimer<unknown>): void {
-  const { life } = timer
-  if (life.runs) timer.callback(timer.arg)
-  else
-    life.run(() => {
-      if (!timer.off) timer.callback(timer.arg)
-    })
+// Back where it was begun.
+function tell<T>(visit: Visit<T>): void {
+  if (visit.failed) visit.reject(visit.came)
+  else visit.resolve(visit.came as T)
 }
 
 function isInstant(kind: FaultKind): boolean {

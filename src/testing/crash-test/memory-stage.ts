@@ -25,7 +25,7 @@ export function memoryStage(): DatabaseStage<MemoryStore, MemoryFacts> {
         },
         connect: (life) => storeOf(life, name, database),
         facts: { get: (key) => database.read(key), entries: () => database.entries() },
-        pending: () => database.outbox.stats().backlog + database.states.waking,
+        pending: () => database.outbox.backlog + database.states.waking,
         close: () => undefined,
       }
     },
@@ -53,34 +53,14 @@ export function storeOf<L extends SitedLife>(
   life.onDeath(() => raw.crash())
   const inner = change(raw, life)
   const sites = life.world?.sites
-  // Made when they are asked for: most processes use one or two.
-  let outbox: MemoryStore['outbox'] | undefined
-  let inbox: MemoryStore['inbox'] | undefined
-  let idempotency: MemoryStore['idempotency'] | undefined
-  let states: MemoryStore['states'] | undefined
-  let checkpoints: MemoryStore['checkpoints'] | undefined
+  // No getters here: V8 keeps the getter of an object of its own until the next full collection, and with it the run.
   return {
     ...inner,
-    get outbox() {
-      outbox ??= steps(life, `${name}.outbox`, inner.outbox)
-      return outbox
-    },
-    get inbox() {
-      inbox ??= steps(life, `${name}.inbox`, inner.inbox)
-      return inbox
-    },
-    get idempotency() {
-      idempotency ??= steps(life, `${name}.idempotency`, inner.idempotency)
-      return idempotency
-    },
-    get states() {
-      states ??= steps(life, `${name}.states`, inner.states)
-      return states
-    },
-    get checkpoints() {
-      checkpoints ??= steps(life, `${name}.checkpoints`, inner.checkpoints)
-      return checkpoints
-    },
+    outbox: steps(life, `${name}.outbox`, inner.outbox),
+    inbox: steps(life, `${name}.inbox`, inner.inbox),
+    idempotency: steps(life, `${name}.idempotency`, inner.idempotency),
+    states: steps(life, `${name}.states`, inner.states),
+    checkpoints: steps(life, `${name}.checkpoints`, inner.checkpoints),
     transaction: (work) =>
       life.returning(sites === undefined ? inner.transaction(work) : sites.enter(() => inner.transaction(work))),
   }

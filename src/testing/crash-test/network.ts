@@ -2,6 +2,7 @@
 import { isFairleadError } from '../../errors/base.ts'
 import { createError } from '../../errors/classes.ts'
 import { bareError } from './bare-error.ts'
+import { Contracts } from './contracts.ts'
 import type { Life } from './life.ts'
 import type { SimulatedProcess } from './world.ts'
 
@@ -11,6 +12,7 @@ export type Operation = (...args: never[]) => unknown
 /** The processes that can be asked. */
 export class Network {
   readonly services: Map<string, SimulatedProcess> = new Map()
+  readonly contracts: Contracts = new Contracts(this.services)
   private readonly operations = new WeakMap<Life, Map<string, Operation>>()
 
   serve(life: Life, operation: string, work: Operation): void {

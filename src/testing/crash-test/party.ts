@@ -1,7 +1,9 @@
 // What the code of a process is given.
 import type { BrokerState } from '../../adapters/memory/broker.ts'
+import type { RpiTransport } from '../../core/contracts/rpi.ts'
 import type { MessageTransport } from '../../core/contracts/transport.ts'
 import { invalidOption, knownOptions } from '../../core/options.ts'
+import type { CrashServer } from './contracts.ts'
 import type { Life } from './life.ts'
 import type { Network, Operation } from './network.ts'
 import { ANYWHERE, TWICE } from './steps.ts'
@@ -26,12 +28,13 @@ class Party implements CrashService, CrashClient {
   readonly name: string
   readonly clock: Life['clock']
   readonly random: Life['random']
-  readonly newId: () => string
+  readonly newId: () => string = () => this.#life.id()
   readonly options: CrashOptions
   readonly #life: Life
   readonly #common: Common
   readonly #timeoutMs: number
   #transport: MessageTransport | undefined
+  #rpi: RpiTransport | undefined
   #stores: Map<object, unknown> | undefined
 
   constructor(life: Life, common: Common, timeoutMs: number) {
@@ -41,10 +44,7 @@ class Party implements CrashService, CrashClient {
     this.name = life.name
     this.clock = life.clock
     this.random = life.random
-    this.newId = () => life.id()
-    const options = { clock: life.clock, random: life.random }
-    // Found by those who ask for it by name; a spread leaves it behind, for most refuse an option that they do not know.
-    this.options = Object.defineProperty(options, 'newId', { value: this.newId, enumerable: false }) as CrashOptions
+    this.options = { clock: life.clock, random: life.random, newId: this.newId }
   }
 
   get transport(): MessageTransport {
@@ -53,8 +53,15 @@ class Party implements CrashService, CrashClient {
     return this.#transport
   }
 
+  get rpi(): RpiTransport {
+    this.#rpi ??= this.#common.network.contracts.transportOf(this.#life)
+    return this.#rpi
+  }
+
   sleep = async (ms: number): Promise<void> => {
-    const { world } = this.#life
+    const { world, dead } = this.#life
+    // Whoever is dead never wakes, and nobody waits for him.
+    if (dead) return this.#life.sleep(ms)
     world.sleeping++
     // What is done upon waking is yet to come.
     const over = (): void => {
@@ -75,9 +82,9 @@ class Party implements CrashService, CrashClient {
   step = <T>(name: string, work: () => Promise<T> | T, options: CrashStepOptions = {}): Promise<T> => {
     if (typeof name !== 'string' || name === '') throw invalidOption('name', name, 'give the step a name')
     if (typeof work !== 'function') throw invalidOption('work', work, 'give a function')
-    knownOptions('step', options, ['twice'])
+    knownOptions('step', options, ['twice', 'real'])
     const kinds = options.twice === true ? TWICE : ANYWHERE
-    return this.#life.step(name, work, { kinds })
+    return this.#life.step(name, work, { kinds, real: options.real })
   }
 
   call = <T>(service: string, operation: string, ...args: readonly unknown[]): Promise<T> => {
@@ -94,7 +101,11 @@ class Party implements CrashService, CrashClient {
     return store as S
   }
 
-  serve = <A extends readonly unknown[]>(operation: string, work: (...args: A) => unknown): void => {
+  serve = <A extends readonly unknown[]>(operation: string | CrashServer, work?: (...args: A) => unknown): void => {
+    if (typeof operation !== 'string') {
+      this.#common.network.contracts.serve(this.#life, operation)
+      return
+    }
     if (typeof work !== 'function') throw invalidOption('work', work, 'give a function of what is asked')
     this.#common.network.serve(this.#life, operation, work as unknown as Operation)
   }

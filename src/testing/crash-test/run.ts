@@ -1,6 +1,7 @@
 // One schedule of a scenario, from the start of its processes until nothing more is to happen.
+import { RealWork } from './real-work.ts'
 import type { Catalogue, Fault, Schedule } from './schedule.ts'
-import { type Watching, World } from './world.ts'
+import { turn, type Watching, World } from './world.ts'
 
 /** What is simulated. */
 export interface Scenario {
@@ -19,6 +20,8 @@ export interface Running {
   done(): boolean | Promise<boolean>
   /** What is wrong. */
   judge(): readonly Finding[] | Promise<readonly Finding[]>
+  /** Told when its patience is over and it is not done. */
+  late?(): void
   /** Virtual milliseconds between two questions. Default 250. */
   readonly everyMs?: number | undefined
   /** For what comes late, after the last fault is over: longer than every lease of a scenario. Default 5,000. */
@@ -57,21 +60,29 @@ export async function runSchedule(scenario: Scenario, schedule: Schedule, watchi
   const world = new World(schedule, watching)
   const running = await scenario.set(world)
   const { everyMs = EVERY_MS, graceMs = GRACE_MS, patienceMs = PATIENCE_MS } = running
-  if (running.start !== undefined) running.start()
-  else for (const process of world.processes) process.start()
+  const work = watching.stepsAlone === true ? await looking(world) : undefined
   const { clock } = world
-  let nextAt = 0
-  await world.run(() => {
-    const now = clock.now()
-    if (now < nextAt) return false
-    nextAt = now + everyMs
-    return now >= world.lastFaultAt + patienceMs || running.done()
-  })
-  if (graceMs > 0 && world.failure === undefined)
-    await world.run(() => false, Math.max(world.lastFaultAt, clock.now()) + graceMs)
+  try {
+    if (running.start !== undefined) running.start()
+    else for (const process of world.processes) process.start()
+    let nextAt = 0
+    await world.run(() => {
+      const now = clock.now()
+      if (now < nextAt) return false
+      nextAt = now + everyMs
+      if (now < world.lastFaultAt + patienceMs) return running.done()
+      running.late?.()
+      return true
+    })
+    if (graceMs > 0 && world.failure === undefined)
+      await world.run(() => false, Math.max(world.lastFaultAt, clock.now()) + graceMs)
+  } finally {
+    work?.end()
+  }
+  if (work?.found !== undefined) world.failure = { error: work.found }
   // What is not committed by now never is.
   for (const process of world.processes) process.life?.die()
-  const findings = world.failure === undefined ? await running.judge() : []
+  const findings = world.failure === undefined && watching.judged !== false ? await running.judge() : []
   return {
     schedule,
     findings,
@@ -83,4 +94,10 @@ export async function runSchedule(scenario: Scenario, schedule: Schedule, watchi
     record: world.record ?? [],
     failure: world.failure,
   }
+}
+
+// From a turn of its own on: nobody else's promises are settled in it.
+async function looking(world: World): Promise<RealWork> {
+  await turn()
+  return new RealWork(world)
 }

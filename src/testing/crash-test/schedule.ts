@@ -39,13 +39,16 @@ export interface Schedule {
   readonly faults: readonly Fault[]
 }
 
-/** Steps that a calm run came to: how often, and what can happen there. */
+/** Steps that runs came to: how often, and what can happen there. */
 export type Catalogue = ReadonlyMap<string, readonly Step[]>
 
 /** One of them. */
 export interface Step {
   readonly step: string
+  /** In a calm run. */
   readonly times: number
+  /** In one that something happened to, where that is more often. */
+  readonly most?: number | undefined
   readonly kinds: readonly FaultKind[]
 }
 
@@ -57,7 +60,21 @@ export interface Drawing {
   /** False: every step takes a millisecond. */
   readonly delays?: boolean | undefined
   /** How long a process stands still at most. Default 20,000. */
-  readonly longestPauseMs?: number | undefined
+  readonly longestPauseMs?: ((process: string) => number) | undefined
+}
+
+/** A calm catalogue with what other runs came to besides. */
+export function withMore(calm: Catalogue, other: Catalogue): Catalogue {
+  const all = new Map(calm)
+  for (const [process, steps] of other) {
+    const known = new Map((all.get(process) ?? []).map((step) => [step.step, step]))
+    for (const { step, times, kinds } of steps) {
+      const before = known.get(step) ?? { step, times: 0, kinds }
+      if (times > (before.most ?? before.times)) known.set(step, { ...before, most: times })
+    }
+    all.set(process, [...known.values()])
+  }
+  return all
 }
 
 /** FNV-1a of a name, onto what was hashed before it. */
@@ -78,20 +95,32 @@ export function chanceOf(seed: number, ...names: readonly (string | number)[]): 
 export function chanceFrom(hash: number): Random {
   let state = hash >>> 0
   return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+    state = nextChance(state)
+    return chanceIn(state)
   }
+}
+
+/** The state after it, of mulberry32. */
+export function nextChance(state: number): number {
+  return (state + 0x6d2b79f5) | 0
+}
+
+/** The number that a state stands for. */
+export function chanceIn(state: number): number {
+  let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
 }
 
 // As likely short as long.
 const LONGEST_MS = 20_000
 const LONGEST_JUMP_MS = 60_000
+/** How many of the faults at a step that is come to more often after a fault strike where a calm run comes to it. */
+const BY_CALM = 0.6
 
 /** The schedule of a seed. */
 export function drawSchedule(seed: number, catalogue: Catalogue, drawing: Drawing): Schedule {
-  const { size, most, delays = true, longestPauseMs = LONGEST_MS } = drawing
+  const { size, most, delays = true, longestPauseMs = () => LONGEST_MS } = drawing
   const random = chanceOf(seed, 'faults')
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)] as T
   const processes = [...catalogue.keys()]
@@ -99,17 +128,24 @@ export function drawSchedule(seed: number, catalogue: Catalogue, drawing: Drawin
   if (processes.length > 0)
     for (let left = Math.floor(random() * (most + 1)); left > 0; left--) {
       const process = pick(processes)
-      const { step, times, kinds } = pick(catalogue.get(process) as readonly Step[])
-      const nth = 1 + Math.floor(random() * times)
+      const come = pick(catalogue.get(process) as readonly Step[])
+      const { step, kinds } = come
+      const nth = nthOf(come, random)
       const kind = pick(kinds)
       const longest = kind.startsWith('clock')
         ? LONGEST_JUMP_MS
         : kind.startsWith('pause')
-          ? longestPauseMs
+          ? longestPauseMs(process)
           : LONGEST_MS
       faults.push({ process, step, nth, kind, ms: Math.round(longest ** random()) })
     }
   return { seed, size, jitter: !delays || random() < 0.1 ? 0 : random() * 2, faults }
+}
+
+// How often a step is come to after faults is as different as they are: mostly the first few times.
+function nthOf({ times, most }: Step, random: Random): number {
+  if (most === undefined || (times > 0 && random() < BY_CALM)) return 1 + Math.floor(random() * times)
+  return times + 1 + Math.floor((most - times) * random() ** 2)
 }
 
 /** Smaller neighbours of a schedule, the smallest first. */

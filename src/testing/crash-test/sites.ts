@@ -17,13 +17,16 @@ export interface Site {
   readonly direct: boolean
 }
 
-const FRAME = /^\s*at (?:async )?(?:(.*?) \()?((?:file:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):(\d+)\)?$/
+// A path may have parentheses in it; `:1:1)` ends one, as where code was made by eval.
+const FRAME = /^\s*at (?:async )?(?:(.*?) \()?((?:file:\/\/|\/|[A-Za-z]:[\\/])(?:(?!:\d+:\d+\)).)*?):(\d+):(\d+)\)?$/
 const DEPTH = 60
+/** What is done by a process of the run, and was begun by no line of the user's. */
+const NOWHERE = Symbol('nowhere')
 const NAMELESS = new Set(['Object.<anonymous>', '<anonymous>', 'eval'])
 
 /** Of one run. */
 export class Sites {
-  readonly #storage = new AsyncLocalStorage<Site | undefined>()
+  readonly #storage = new AsyncLocalStorage<Site | typeof NOWHERE | undefined>()
   readonly #own: string
   readonly #struck = new Map<Fault, Site>()
 
@@ -33,21 +36,23 @@ export class Sites {
 
   /** The place in the user's code that is nearest to whoever asks, or that had him begin: from now on what goes on from here was begun there. */
   here(): Site | undefined {
-    const nearest = this.#nearest()
-    if (nearest === undefined) return this.#storage.getStore()
+    const nearest = this.nearest()
+    if (nearest === undefined) {
+      const begun = this.#storage.getStore()
+      return begun === NOWHERE ? undefined : begun
+    }
     this.#storage.enterWith({ ...nearest, direct: false })
     return nearest
   }
 
   /** What `work` does is done here. */
   enter<T>(work: () => T): T {
-    const here = this.here()
-    return this.#storage.run(here, work)
+    return this.#storage.run(this.here() ?? NOWHERE, work)
   }
 
   /** What is begun in `work` was begun at the site. */
   within<T>(site: Site | undefined, work: () => T): T {
-    return this.#storage.run(site === undefined ? undefined : { ...site, direct: false }, work)
+    return this.#storage.run(site === undefined ? NOWHERE : { ...site, direct: false }, work)
   }
 
   struck(fault: Fault, site: Site): void {
@@ -58,7 +63,13 @@ export class Sites {
     return this.#struck.get(fault)
   }
 
-  #nearest(): Site | undefined {
+  /** Whether it is a process of the run that asks, or what it has begun. */
+  get inside(): boolean {
+    return this.#storage.getStore() !== undefined
+  }
+
+  /** The place in the user's code that is nearest to whoever asks. */
+  nearest(): Site | undefined {
     const limit = Error.stackTraceLimit
     Error.stackTraceLimit = DEPTH
     const frames = framesOf(new Error('here'))

@@ -62,7 +62,8 @@ export class SqlConnection<Tx> {
     this.changes++
     await new Promise<void>((ready, failed) => {
       const over = new Promise<never>((_, reject) => {
-        this.#finish = () => reject(ROLLED_BACK)
+        const finish = (): void => reject(ROLLED_BACK)
+        this.#finish = finish
       })
       over.catch(nothing)
       this.#running = this.driver
@@ -145,12 +146,14 @@ export class SqlConnection<Tx> {
   }
 
   /** What a dead process has begun is undone, and then its turn is over. */
-  abandon(turn: Turn): void {
+  abandon(turn: Turn): Promise<void> {
     const running = this.#running
-    this.#undoing = this.#undoing
+    const undone = this.#undoing
       .then(() => (running === this.#running && this.#outer !== undefined ? this.undo() : undefined))
       .catch(nothing)
       .then(() => turn.end())
+    this.#undoing = undone
+    return undone
   }
 
   /** Calls back with the turn: at once where the connection is free. Returns the way to wait no more. */

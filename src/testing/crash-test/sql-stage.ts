@@ -5,7 +5,7 @@ import { invalidOption, knownOptions } from '../../core/options.ts'
 import { SqlConnection } from './sql-connection.ts'
 import { postgresDialect, sqliteDialect } from './sql-dialect.ts'
 import { SqlView } from './sql-view.ts'
-import type { DatabaseStage, StageDatabase } from './stage.ts'
+import type { DatabaseStage, StageContext, StageDatabase } from './stage.ts'
 
 /** The driver that a store of a run is given: the user's own kind, as far as it is one of fairlead. */
 export type StageDriver<D extends SqlDriver<any>> = Pick<
@@ -62,64 +62,75 @@ export function sqlStage<D extends SqlDriver<any>, S extends Store<any>>(
   let taken = false
   return {
     name: 'sql',
-    async open({ name, clock, random }): Promise<StageDatabase<S, SqlFacts>> {
-      if (taken) throw invalidOption('stage', name, 'one connection is one database: give each name a stage of its own')
+    async open(context): Promise<StageDatabase<S, SqlFacts>> {
+      if (taken)
+        throw invalidOption('stage', context.name, 'one connection is one database: give each name a stage of its own')
       taken = true
-      const driver = typeof given === 'function' ? await given() : given
-      mustBeDriver(driver)
-      const own = { clock }
-      const connection = new SqlConnection(
-        driver,
-        driver.dialect === 'sqlite' ? sqliteDialect : postgresDialect,
-        clock,
-        random,
-      )
-      await connection.open(async () => {
-        await storeOn(driver, own).migrate()
-        await migrate?.(driver)
-      })
-      const facts: SqlFacts = { query: async (text, params = []) => (await connection.look(text, params)).rows }
-      // Without any step: for those who only look.
-      const looking = storeOn(
-        {
-          dialect: driver.dialect,
-          transaction: (work: (tx: unknown) => Promise<unknown>) => work(connection.outer),
-          isTransaction: (candidate: unknown) => candidate === connection.outer,
-          query: (_: unknown, text: string, params: readonly unknown[]) => connection.look(text, params),
-          execute: (text: string, params: readonly unknown[]) => connection.look(text, params),
-        } as unknown as StageDriver<D>,
-        own,
-      )
-      const kinds = new Set<string>()
-      let counted = { at: -1, pending: 0 }
-      const count = async (): Promise<number> => {
-        let waking = 0
-        for (const kind of kinds) waking += (await looking.states.due(kind, WHEN, 1)).length
-        return (await looking.outbox.stats()).backlog + waking
-      }
-      return {
-        async reset() {
-          kinds.clear()
-          await connection.reset()
-        },
-        connect(life) {
-          const view = new SqlView(connection, life, name)
-          const make = (on: SqlDriver<any>): S => storeOn(on as unknown as StageDriver<D>, { clock: life.clock })
-          return withParts(make(view.driver()), make(view.bare()), view, kinds)
-        },
-        facts,
-        async pending() {
-          const at = connection.changes
-          if (at !== counted.at) counted = { at, pending: await count() }
-          return counted.pending
-        },
-        async close() {
-          taken = false
-          await connection.close()
-          await close?.(driver)
-        },
+      try {
+        return await opened(context)
+      } catch (error) {
+        // It can be tried again.
+        taken = false
+        throw error
       }
     },
+  }
+
+  async function opened({ name, clock, random }: StageContext): Promise<StageDatabase<S, SqlFacts>> {
+    const driver = typeof given === 'function' ? await given() : given
+    mustBeDriver(driver)
+    const own = { clock }
+    const connection = new SqlConnection(
+      driver,
+      driver.dialect === 'sqlite' ? sqliteDialect : postgresDialect,
+      clock,
+      random,
+    )
+    await connection.open(async () => {
+      await storeOn(driver, own).migrate()
+      await migrate?.(driver)
+    })
+    const facts: SqlFacts = { query: async (text, params = []) => (await connection.look(text, params)).rows }
+    // Without any step: for those who only look.
+    const looking = storeOn(
+      {
+        dialect: driver.dialect,
+        transaction: (work: (tx: unknown) => Promise<unknown>) => work(connection.outer),
+        isTransaction: (candidate: unknown) => candidate === connection.outer,
+        query: (_: unknown, text: string, params: readonly unknown[]) => connection.look(text, params),
+        execute: (text: string, params: readonly unknown[]) => connection.look(text, params),
+      } as unknown as StageDriver<D>,
+      own,
+    )
+    const kinds = new Set<string>()
+    let counted = { at: -1, pending: 0 }
+    const count = async (): Promise<number> => {
+      let waking = 0
+      for (const kind of kinds) waking += (await looking.states.due(kind, WHEN, 1)).length
+      return (await looking.outbox.stats()).backlog + waking
+    }
+    return {
+      async reset() {
+        kinds.clear()
+        await connection.reset()
+      },
+      connect(life) {
+        const view = new SqlView(connection, life, name)
+        const make = (on: SqlDriver<any>): S => storeOn(on as unknown as StageDriver<D>, { clock: life.clock })
+        return withParts(make(view.driver()), make(view.bare()), view, kinds)
+      },
+      facts,
+      async pending() {
+        const at = connection.changes
+        if (at !== counted.at) counted = { at, pending: await count() }
+        return counted.pending
+      },
+      async close() {
+        taken = false
+        await connection.close()
+        await close?.(driver)
+      },
+    }
   }
 }
 

@@ -26,7 +26,7 @@ interface Scope {
 
 /** A life with the places of the user's code, where they are kept. */
 interface SitedLife extends StageLife {
-  readonly world?: { readonly sites: Sites | undefined } | undefined
+  readonly world?: { readonly sites: Sites | undefined; hold<T>(work: () => Promise<T> | T): Promise<T> } | undefined
 }
 
 const always = (): boolean => true
@@ -51,7 +51,10 @@ export class SqlView<Tx> {
       for (const scope of this.#scopes) {
         scope.open = false
         scope.cancel?.()
-        if (!scope.over && scope.turn !== undefined) connection.abandon(scope.turn)
+        if (scope.over || scope.turn === undefined) continue
+        const undone = connection.abandon(scope.turn)
+        // It takes real time, and the others do not have to wait for it any longer than that.
+        void life.world?.hold(() => undone)
       }
     })
   }

@@ -4,13 +4,15 @@ import { Topic } from '../../adapters/memory/channels.ts'
 import type { Clock, Random } from '../../core/clock.ts'
 import type { ChannelAddress } from '../../core/message.ts'
 import { durationOption, invalidOption, knownOptions } from '../../core/options.ts'
+import { Database } from './database.ts'
 import type { Life } from './life.ts'
-import { type MemoryFacts, memoryStage } from './memory-stage.ts'
+import { memoryStage } from './memory-stage.ts'
 import { Network } from './network.ts'
 import { type Common, partyOf } from './party.ts'
 import type { Finding, Running, Scenario } from './run.ts'
 import type { FaultKind } from './schedule.ts'
 import type { DatabaseStage, StageDatabase } from './stage.ts'
+import { BrokenAlways, messageOf, StoppedWithoutFault } from './thrown.ts'
 import type {
   CrashClient,
   CrashClientOptions,
@@ -29,11 +31,13 @@ export interface SystemSettings<F> {
   readonly always: ((facts: F) => void) | undefined
   readonly done: ((facts: F) => boolean | Promise<boolean>) | undefined
   readonly leaseMs: number
+  readonly quietMs?: number | undefined
   readonly patienceMs: number
   readonly allows: ReadonlySet<FaultKind>
 }
 
-const CALL_TIMEOUT_MS = 10_000
+/** How long an answer is waited for, unless a client says otherwise. */
+export const CALL_TIMEOUT_MS: number = 10_000
 /** A service whose start has not ended by then, nothing having gone wrong, is taken for started. */
 const STARTING_MS = 1_000
 /** For what comes late: what is on its way, and leases of receivers. */
@@ -41,6 +45,8 @@ const LATE_MS = 250
 
 /** The rule that a broken invariant breaks. */
 export const INVARIANT = 'invariant'
+/** The rule that a run breaks which never becomes quiet. */
+export const QUIET = 'quiet'
 
 /** A scenario of the user's. What is opened for it stays open until `close`. */
 export class SystemScenario<F> implements Scenario {
@@ -118,6 +124,7 @@ class SystemRun<F> implements CrashWorld, Running, Common {
   readonly everyMs = 20
   readonly graceMs: number
   readonly patienceMs: number
+  readonly #quietMs: number
   readonly stages: Map<string, DatabaseStage> = new Map()
   readonly opened: Map<string, StageDatabase<unknown, unknown>> = new Map()
   readonly #world: World
@@ -125,7 +132,11 @@ class SystemRun<F> implements CrashWorld, Running, Common {
   readonly #names = new Set<string>()
   readonly #clients: (() => void)[] = []
   /** Clients that are not through. */
-  #busy = 0
+  readonly #busy = new Set<string>()
+  /** A database that was not through when it was last asked. */
+  #pending: string | undefined
+  /** That it is never quiet, and what it still does. */
+  #restless: string | undefined
   #begun = false
   #facts: F | undefined
   #askedAt = -Infinity
@@ -136,6 +147,7 @@ class SystemRun<F> implements CrashWorld, Running, Common {
     this.clock = world.clock
     this.leaseMs = settings.leaseMs
     this.patienceMs = settings.patienceMs
+    this.#quietMs = settings.quietMs ?? settings.leaseMs + LATE_MS
     this.graceMs = settings.done === undefined ? 0 : settings.leaseMs + LATE_MS
     this.broker = new BrokerState({ clock: world.clock })
   }
@@ -150,21 +162,7 @@ class SystemRun<F> implements CrashWorld, Running, Common {
     if (typeof stage?.open !== 'function') throw invalidOption('stage', stage, 'give a stage, or leave it out')
     if (this.stages.has(name)) throw invalidOption('name', name, 'there is a database of that name: use that one')
     this.stages.set(name, stage)
-    const facts = (): unknown => {
-      const open = this.opened.get(name)
-      if (open === undefined)
-        throw invalidOption('facts', name, 'the run has not begun: ask for facts in the invariant, not in the system')
-      return open.facts
-    }
-    return {
-      name,
-      get facts() {
-        return facts()
-      },
-      // Of databases in memory; the type says so.
-      get: (key: string) => (facts() as MemoryFacts).get(key),
-      entries: () => (facts() as MemoryFacts).entries(),
-    } as CrashMemoryDatabase
+    return new Database(name, this.opened) as CrashMemoryDatabase
   }
 
   prepare(channel: ChannelAddress, group?: string | undefined): void {
@@ -183,7 +181,8 @@ class SystemRun<F> implements CrashWorld, Running, Common {
     this.#party(name, start)
     const process = this.#world.process(name, (life) => start(partyOf(life, this, CALL_TIMEOUT_MS)))
     process.allows = this.#settings.allows
-    process.failed = (error) => this.#stopped(`the start of service ${name}`, error)
+    const failed = (error: unknown): void => this.#stopped(`the start of service ${name}`, error)
+    process.failed = failed
     this.network.services.set(name, process)
   }
 
@@ -200,12 +199,12 @@ class SystemRun<F> implements CrashWorld, Running, Common {
         world.note(life.name, () => `gave up: ${String(error)}`)
         this.#stopped(`the client ${name}`, error)
       } finally {
-        this.#busy--
+        this.#busy.delete(name)
         world.lastActiveAt = world.clock.now()
       }
     })
     process.allows = new Set([...this.#settings.allows].filter((kind) => kind.startsWith('fail') || kind === 'twice'))
-    this.#busy++
+    this.#busy.add(name)
     this.#clients.push(() => process.start())
   }
 
@@ -255,10 +254,10 @@ class SystemRun<F> implements CrashWorld, Running, Common {
       if (leftMs <= 0) begin()
       else clock.setTimer(look, leftMs, undefined)
     }
-    for (const process of services.values())
-      process.begun = () => {
-        if (waiting && [...services.values()].every(({ up }) => up)) begin()
-      }
+    const begun = (): void => {
+      if (waiting && [...services.values()].every(({ up }) => up)) begin()
+    }
+    for (const process of services.values()) process.begun = begun
     for (const process of services.values()) process.start()
     if (services.size === 0) begin()
     else look()
@@ -283,12 +282,22 @@ class SystemRun<F> implements CrashWorld, Running, Common {
   }
 
   async judge(): Promise<readonly Finding[]> {
+    const restless = this.#restless
+    if (restless !== undefined) return [{ rule: QUIET, message: restless, cause: new Error(restless) }]
     try {
       await this.#settings.invariant(this.#facts as F)
       return []
     } catch (error) {
       return [{ rule: INVARIANT, message: messageOf(error), cause: error }]
     }
+  }
+
+  late(): void {
+    // Whoever says himself when it is done has asked for it as it stands.
+    if (this.#settings.done !== undefined) return
+    // Nothing happens any more: what is left are messages and rows that nobody takes.
+    if (this.#busy.size === 0 && this.#world.sleeping === 0 && this.#stillMs >= this.#quietMs) return
+    this.#restless = `it is not quiet ${this.patienceMs} ms (virtual) after its last fault: ${this.#left}. What never ends by itself (a poll, a timer that repeats) needs \`done\`, to say when all that has to happen has happened; what only takes long needs a longer \`patienceMs\``
   }
 
   connect(database: CrashDatabase, life: Life): unknown {
@@ -302,24 +311,49 @@ class SystemRun<F> implements CrashWorld, Running, Common {
   #quiet(): boolean | Promise<boolean> {
     const world = this.#world
     const now = world.clock.now()
-    if (this.#busy > 0 || world.sleeping > 0) return false
-    const still = now - Math.max(world.lastActiveAt, world.lastFaultAt)
-    if (still < this.leaseMs + LATE_MS || this.broker.unsettled > 0) return false
+    if (this.#busy.size > 0 || world.sleeping > 0) return false
+    if (this.#stillMs < this.#quietMs || this.broker.unsettled > 0) return false
     // Asking a database may cost something.
     if (now - this.#askedAt < LATE_MS) return false
     this.#askedAt = now
     return this.#nothingPending()
   }
 
+  // Since anything has happened.
+  get #stillMs(): number {
+    const { clock, lastActiveAt, lastFaultAt } = this.#world
+    return clock.now() - Math.max(lastActiveAt, lastFaultAt)
+  }
+
+  // What keeps it from being quiet.
+  get #left(): string {
+    const { sleeping, lastActive } = this.#world
+    const left = [
+      ...[...this.#busy].map((name) => `the client ${name} is at work`),
+      ...(sleeping > 0 ? [`${sleeping} wait by own.sleep`] : []),
+      ...(this.broker.unsettled > 0 ? [`messages that wait or are held: ${this.broker.unsettled}`] : []),
+      ...(this.#pending === undefined ? [] : [`in the database ${this.#pending} something is still to do`]),
+    ]
+    return [
+      ...left,
+      ...(lastActive === undefined ? [] : [`the last step was ${lastActive.step} of ${lastActive.who}`]),
+    ].join('; ')
+  }
+
   #nothingPending(): boolean | Promise<boolean> {
-    const waits: Promise<number>[] = []
-    for (const open of this.opened.values()) {
+    this.#pending = undefined
+    const waits: Promise<unknown>[] = []
+    for (const [name, open] of this.opened) {
       const pending = open.pending()
-      if (typeof pending !== 'number') waits.push(pending)
-      else if (pending > 0) return false
+      if (typeof pending !== 'number') waits.push(pending.then((count) => count > 0 && this.#toDo(name)))
+      else if (pending > 0) return this.#toDo(name)
     }
-    if (waits.length === 0) return true
-    return Promise.all(waits).then((counts) => counts.every((count) => count === 0))
+    return waits.length === 0 || Promise.all(waits).then(() => this.#pending === undefined)
+  }
+
+  #toDo(database: string): false {
+    this.#pending = database
+    return false
   }
 
   // A program that ends by itself without any fault is wrong, or its test is.
@@ -339,29 +373,6 @@ class SystemRun<F> implements CrashWorld, Running, Common {
       throw invalidOption('name', name, 'there is a service or a client of that name')
     this.#names.add(name as string)
   }
-}
-
-/** What `always` said no to. */
-export class BrokenAlways {
-  readonly error: unknown
-  constructor(error: unknown) {
-    this.error = error
-  }
-}
-
-/** A process that ended by itself in a run without faults. */
-export class StoppedWithoutFault {
-  readonly who: string
-  readonly error: unknown
-  constructor(who: string, error: unknown) {
-    this.who = who
-    this.error = error
-  }
-}
-
-/** The message of what was thrown. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }
 
 function nameOf(option: string, name: unknown): void {

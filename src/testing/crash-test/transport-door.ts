@@ -138,8 +138,11 @@ async function settled(
   }
   const turn = connection.asked
   const words = (): string => `${verdict} ${delivery.envelope.id}`
-  const answer = life.step(`${name}.settle`, effect, { kinds: SETTLING, lost: nothing, words })
-  connection.asked = answer.then(nothing, nothing)
+  // No connection loses one word and carries those after it: of a message given back alone that would break an order which no consumer could know of.
+  const lost = verdict === 'ack' ? { lost: nothing } : {}
+  const answer = life.step(`${name}.settle`, effect, { kinds: SETTLING, ...lost, words })
+  // One that is refused does not let those behind it overtake those before it.
+  connection.asked = Promise.allSettled([turn, answer]).then(nothing)
   try {
     await answer
   } finally {

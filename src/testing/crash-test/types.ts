@@ -1,20 +1,18 @@
 // What a system under a crash test is written with.
 import type { MemoryStore } from '../../adapters/memory/store/store.ts'
 import type { Clock, Random } from '../../core/clock.ts'
+import type { RpiTransport } from '../../core/contracts/rpi.ts'
 import type { MessageTransport } from '../../core/contracts/transport.ts'
 import type { ChannelAddress } from '../../core/message.ts'
+import type { CrashServer } from './contracts.ts'
 import type { MemoryFacts } from './memory-stage.ts'
 import type { DatabaseStage } from './stage.ts'
 
-/** Time, chance and ids of a process: the same in each run of a seed. To be spread wherever fairlead takes them. */
-export interface CrashSeams {
+/** Time, chance and ids of a process: the same in each run of a seed. To be spread wherever fairlead takes one of them: every factory that does takes all three. */
+export interface CrashOptions {
   readonly clock: Clock
   readonly random: Random
-}
-
-/** The same, for what makes ids. */
-export interface CrashOptions extends CrashSeams {
-  /** Not among the properties that a spread copies, for most of fairlead makes no ids: `{ ...own.options, newId: own.newId }` where other options are given too. */
+  /** An id that no other process and no other life makes. */
   readonly newId: () => string
 }
 
@@ -42,6 +40,12 @@ export interface CrashParty {
   readonly options: CrashOptions
   /** A transport of its own over the broker of the run, every call of it a step. */
   readonly transport: MessageTransport
+  /**
+   * For proxies: `createProxy(Inventory, { transport: own.rpi, ...own.options })` calls whoever serves the contract, as over HTTP. Each attempt is a step: it may be refused (`CONNECTION_REFUSED`, effect `none`)
+   * or lose its answer (`CONNECTION_LOST`, effect `unknown`), and either side may die in the middle. Where several processes serve it, they take turns. Operations that stream are refused
+   * (`CAPABILITY_MISSING`).
+   */
+  readonly rpi: RpiTransport
   /** Waits in virtual time. */
   sleep(ms: number): Promise<void>
   /**
@@ -61,6 +65,8 @@ export interface CrashParty {
 export interface CrashStepOptions {
   /** It may be done twice, as where something between repeats requests. Default false. */
   readonly twice?: boolean | undefined
+  /** `work` does something that takes real time (a file, `zlib`, a worker): virtual time stands still until it is through. Default false. */
+  readonly real?: boolean | undefined
 }
 
 /** One life of a service: from its start to its crash. */
@@ -69,6 +75,8 @@ export interface CrashService extends CrashParty {
   store<S>(database: CrashDatabase<S, unknown>): S
   /** Answers requests, from now on and as long as this life lasts. */
   serve<A extends readonly unknown[]>(operation: string, work: (...args: A) => unknown): void
+  /** Serves a contract, as in production: `own.serve(createServerAdapter(Inventory, handlers, own.options))`. It is found by its contract's name, whatever the process is called. */
+  serve(server: CrashServer): void
 }
 
 /** Somebody outside who never crashes. */

@@ -1,6 +1,7 @@
 // One run: virtual time, processes that live and die in it, and steps at which something may happen to them. Whatever leaves a process passes a step;
 // between two steps only its own code runs, so whoever decides about the steps decides about the whole order of events.
-import { nextTurn, type Random } from '../../core/clock.ts'
+import { nextTurn, type Random, systemClock } from '../../core/clock.ts'
+import { createError } from '../../errors/classes.ts'
 import { type Counted, Life, type Lineage, type Surroundings } from './life.ts'
 import { type Catalogue, chanceOf, type Fault, type FaultKind, hashOf, type Schedule, type Step } from './schedule.ts'
 import type { Sites } from './sites.ts'
@@ -15,10 +16,16 @@ export interface Watching {
   readonly sites?: Sites | undefined
   /** Nothing is to go wrong in it: what ends by itself is an error. */
   readonly calm?: boolean | undefined
+  /** Real work outside of a step is an error. */
+  readonly stepsAlone?: boolean | undefined
+  /** False: nobody asks what is wrong at its end. */
+  readonly judged?: boolean | undefined
 }
 
 // The event loop has its turn after so many timers.
 const TIMERS_A_TURN = 500
+/** Real milliseconds. A step that takes longer waits for what is not real. */
+const LONGEST_HOLD_MS = 20_000
 const later = process.nextTick
 
 /** A run's insides. */
@@ -38,12 +45,16 @@ export class World implements Surroundings {
   lastFaultAt = 0
   /** Of the last step that did something. */
   lastActiveAt = 0
+  /** That step. */
+  lastActive: { readonly who: string; readonly step: string } | undefined
   /** Those who wait because they said so (`own.sleep`). */
   sleeping = 0
   /** What went wrong without anybody having asked for it: it ends the run. */
   failure: { readonly error: unknown } | undefined
   /** Asked after every step. */
   always: (() => void) | undefined
+  /** What begins now is begun by a process of the run: the event loop has had no turn since one was called. */
+  acting = false
   private holding = 0
 
   constructor(schedule: Schedule, watching: Watching = {}) {
@@ -68,6 +79,11 @@ export class World implements Surroundings {
   /** For what takes its time outside of every process: inside a database, on the way. */
   pause(ms: number): Promise<void> {
     return new Promise((resolve) => void this.clock.setTimer(resolve, ms, undefined))
+  }
+
+  /** A step says of itself that it takes real time. */
+  get held(): boolean {
+    return this.holding > 0
   }
 
   /** Virtual time stands still until it settles. */
@@ -98,20 +114,40 @@ export class World implements Surroundings {
     return found
   }
 
+  // Real work takes its time, and virtual time waits for it.
+  async #held(): Promise<void> {
+    const until = systemClock.now() + LONGEST_HOLD_MS
+    while (this.holding > 0 && this.failure === undefined) {
+      this.acting = false
+      await turn()
+      this.acting = true
+      await settled()
+      if (systemClock.now() > until)
+        this.fail(
+          createError({
+            code: 'PROGRAMMING_ERROR',
+            effect: 'none',
+            message: `a step with { real: true } has not ended after ${LONGEST_HOLD_MS / 1_000} s: virtual time stands still for it, so that nothing in it may wait for another step (a send, a store, own.sleep)`,
+          }),
+        )
+    }
+  }
+
   /** Lets everything happen, timer by timer, until `over` says so (asked before each) or it has failed. */
   async run(over: () => boolean | Promise<boolean>, until: number = Infinity): Promise<void> {
+    this.acting = true
     for (let fired = 1; ; fired++) {
       await settled()
-      while (this.holding > 0) {
-        await turn()
-        await settled()
-      }
+      if (this.holding > 0) await this.#held()
+      this.acting = false
       if (this.failure !== undefined) return
       const answer = over()
       if (answer === true || (answer !== false && (await answer))) return
       if (fired % TIMERS_A_TURN === 0) await turn()
-      if (!this.clock.next(until)) return
+      this.acting = true
+      if (!this.clock.next(until)) break
     }
+    this.acting = false
   }
 }
 
@@ -124,7 +160,8 @@ function tick(resolve: () => void): void {
   later(resolve)
 }
 
-function turn(): Promise<void> {
+/** Lets everybody else have his turn. */
+export function turn(): Promise<void> {
   return new Promise((resolve) => nextTurn(resolve, undefined))
 }
 

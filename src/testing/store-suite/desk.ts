@@ -22,8 +22,8 @@ export interface DeskRelay {
   /** What it leased the last time. */
   readonly leases: readonly PartitionLease[]
   readonly partitions: readonly number[]
-  /** Asks again, for as long as it did first. */
-  renew(): Promise<readonly PartitionLease[]>
+  /** Asks again, for as long as it did first. What is beyond its share it gives back at once, or keeps among its leases. */
+  renew(surplus?: 'keep' | undefined): Promise<readonly PartitionLease[]>
   pending(limit?: number | undefined): Promise<readonly PendingRow[]>
   /** Ids of what may be published. */
   ids(limit?: number | undefined): Promise<readonly string[]>
@@ -135,8 +135,11 @@ class Leasing implements DeskRelay {
     return this.leases.map(({ partition }) => partition)
   }
 
-  async renew(): Promise<readonly PartitionLease[]> {
-    this.leases = await this.store.outbox.lease(this.name, this.forMs)
+  async renew(surplus?: 'keep' | undefined): Promise<readonly PartitionLease[]> {
+    const leases = await this.store.outbox.lease(this.name, this.forMs)
+    this.leases = surplus === 'keep' ? leases : leases.filter((lease) => lease.surplus !== true)
+    const beyond = leases.filter((lease) => !this.leases.includes(lease))
+    if (beyond.length > 0) await this.store.outbox.release(beyond)
     return this.leases
   }
 
@@ -160,7 +163,7 @@ class Leasing implements DeskRelay {
   }
 
   release(): Promise<void> {
-    return this.store.outbox.release(this.leases)
+    return this.store.outbox.release(this.leases, this.name)
   }
 }
 

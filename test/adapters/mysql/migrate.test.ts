@@ -11,11 +11,18 @@ describe('printMysqlMigrations', () => {
     expect(sql).toContain('`fairlead_migration` (number, name, checksum, applied_ms) values (1,')
     expect(sql).not.toMatch(/@\w+@/)
     for (const statement of sql.split(/;\n/).filter((each) => each.trim() !== ''))
-      expect(statement).toMatch(/^(-- \S+\n)?(create table if not exists|insert ignore into) /)
-    expect(printMysqlMigrations({ after: 1 })).toBe('\n')
+      expect(statement).toMatch(
+        /^(-- \S+\n)?(create table if not exists |insert ignore into |set |prepare |execute |deallocate prepare |update |commit$)/,
+      )
+    expect(printMysqlMigrations({ after: 1 })).toMatch(/^-- 002-done-states\nset /)
+    expect(printMysqlMigrations({ after: MIGRATIONS.length })).toBe('\n')
   })
   it('quotes names', () => {
     expect(printMysqlMigrations({ prefix: 'a`b ', database: 'd`b' })).toContain('`d``b`.`a``b outbox`')
+    const step = printMysqlMigrations({ prefix: 'a`b ', database: 'd`b', after: 1 })
+    expect(step).toContain("concat('alter table ', _utf8mb4'`d``b`.`a``b state`',")
+    expect(step).toContain("table_schema = _utf8mb4'd`b' and table_name = _utf8mb4'a`b state' and")
+    expect(printMysqlMigrations({ after: 1 })).toContain('table_schema = database() and')
   })
   it('refuses names that cannot be', () => {
     for (const options of [
@@ -37,6 +44,7 @@ describe('steps', () => {
   it('are what was released: a change is a new step', () => {
     expect(MIGRATIONS.map((step) => [step.number, step.name, checksumOf(step)])).toEqual([
       [1, '001-tables', 'c89ae052ca866199'],
+      [2, '002-done-states', '1cd3f8cda2593d06'],
     ])
   })
 })

@@ -62,6 +62,26 @@ describe('listening', () => {
     expect(made()).toBe(1)
     await driver.close()
   })
+  it('asks one thing at a time, whoever comes and goes at once', async () => {
+    const client = new ListenClient()
+    let asking = 0
+    let most = 0
+    const query = client.query.bind(client)
+    client.query = async (asked) => {
+      most = Math.max(most, ++asking)
+      await new Promise((resolve) => setImmediate(resolve))
+      asking--
+      return query(asked)
+    }
+    const { driver } = lab([client])
+    await driver.listen('first', () => undefined)
+    const names = ['a', 'b', 'c', 'd']
+    const ends = await Promise.all(names.map((name) => driver.listen(name, () => undefined)))
+    await Promise.all(ends.map((end) => end()))
+    expect(most).toBe(1)
+    expect(client.seen.slice(-4).toSorted()).toEqual(names.map((name) => `unlisten "${name}"`))
+    await driver.close()
+  })
   it('finds a half-open connection by its heartbeat, connects anew, and wakes everybody: something may have been missed', async () => {
     const [first, second] = [new ListenClient(), new ListenClient()]
     const { driver, clock, states } = lab([first, second])

@@ -34,6 +34,8 @@ export interface ScriptedChannel extends AmqpChannel {
   readonly published: Published[]
   readonly consumers: Map<string, Consumer>
   giveBack(returned: Partial<AmqpReturned>): void
+  /** Requests of that name are never answered from now on. */
+  silence(request: 'cancel' | 'consume' | 'prefetch'): void
   /** Ends it as the broker or the network does. */
   break(error?: Error): void
   closed: boolean
@@ -62,6 +64,8 @@ const scriptedChannel = (driver: ScriptedDriver, confirms: boolean): ScriptedCha
   let onReturn: (returned: AmqpReturned) => void = () => {}
   let onClosed: (error: Error) => void = () => {}
   const outstanding = new Set<(error?: Error) => void>()
+  const silent = new Set<string>()
+  const answer = (request: string): Promise<void> => (silent.has(request) ? new Promise(() => {}) : Promise.resolve())
   const check = async (name: string): Promise<AmqpQueue> => {
     said.push(`check ${name}`)
     if (driver.known !== undefined && !driver.known.has(name)) throw nowhere(name)
@@ -90,6 +94,7 @@ const scriptedChannel = (driver: ScriptedDriver, confirms: boolean): ScriptedCha
     },
     async prefetch(count) {
       limit = count
+      await answer('prefetch')
     },
     async consume(queue, tag, message) {
       said.push(`consume ${limit}`)
@@ -109,10 +114,12 @@ const scriptedChannel = (driver: ScriptedDriver, confirms: boolean): ScriptedCha
             ...part,
           }),
       })
+      await answer('consume')
     },
     async cancel(tag) {
       said.push('cancel')
       consumers.delete(tag)
+      await answer('cancel')
     },
     ack: (tag) => void said.push(`ack ${tag}`),
     nack: (tag, requeue) => void said.push(`${requeue ? 'nack' : 'reject'} ${tag}`),
@@ -134,6 +141,7 @@ const scriptedChannel = (driver: ScriptedDriver, confirms: boolean): ScriptedCha
     async close() {
       channel.closed = true
     },
+    silence: (request) => void silent.add(request),
     giveBack: (returned) =>
       onReturn({
         messageId: undefined,

@@ -83,6 +83,38 @@ describe('a send', () => {
     expect(await work).toEqual(['UNAVAILABLE unknown'])
   })
 
+  it('in order writes the next of a key when the one before is confirmed, and refuses those behind a failed one', async () => {
+    const { driver, transport, call, failures } = make({ order: 'channel' })
+    const keyed = (id: string, key?: string) => envelope(id, key === undefined ? {} : { key })
+    const large = envelope('large', { key: 'l', body: Buffer.alloc(20_000_000) })
+    const all = [keyed('a1', 'a'), keyed('a2', 'a'), keyed('a3', 'a'), keyed('b1', 'b'), large, keyed('l2', 'l')]
+    const work = transport.send(queue, [...all, keyed('a4', 'a'), keyed('free'), keyed('free2')], call().context)
+    const results = failures(work)
+    await turns()
+    const { published } = publisherOf(driver)
+    const written = () => published.map(({ properties: { messageId } }) => messageId)
+    expect(written()).toEqual(['a1', 'b1', 'free', 'free2'])
+    for (const each of [...published]) each.confirm()
+    await turns()
+    expect(written().slice(4)).toEqual(['a2'])
+    published[4]?.confirm(amqpNacked())
+    await turns()
+    expect(written()).toHaveLength(5)
+    expect(await results).toEqual([
+      'accepted',
+      'UNAVAILABLE none',
+      'TOO_EARLY none',
+      'accepted',
+      'PAYLOAD_TOO_LARGE none',
+      'TOO_EARLY none',
+      'TOO_EARLY none',
+      'accepted',
+      'accepted',
+    ])
+    const [, , third] = await work
+    expect(third).toMatchObject({ error: { transient: true, details: { ahead: 'a2' } } })
+  })
+
   it('fails without an effect where there is no connection', async () => {
     const { driver, transport, call, failures } = make()
     driver.refuse = createError({ code: 'CONNECTION_REFUSED' })
@@ -347,6 +379,86 @@ describe('a receiver', () => {
     publisherOf(driver).published[0]?.confirm()
     await turns()
     expect(said()).toContain('ack 1')
+  })
+
+  it.each(['cancel', 'consume', 'prefetch'] as const)(
+    'leaves a channel on which a %s is never answered',
+    async (request) => {
+      const { receiver, consumers, got, channel, clock, driver, said } = await receiving({ answerTimeoutMs: 3_000 })
+      receiver.request(1)
+      await turns()
+      const silent = channel()
+      consumers()[0]?.deliver({})
+      silent.silence(request)
+      let told = 0
+      got[0]?.onLost(() => told++)
+      let verdict: Promise<unknown> | undefined
+      // Given back while nobody asks for more: the consumer is ended first. Given more credit: there is another one.
+      if (request === 'cancel') verdict = got[0]?.settle('retry')
+      else if (request === 'consume') receiver.request(1)
+      else verdict = got[0]?.settle('ack')
+      const ending = verdict && expect(verdict).rejects.toMatchObject({ code: 'LEASE_LOST' })
+      await turns()
+      // A broker that is short of memory reads nothing, and says so.
+      driver.block(true)
+      await clock.advance(6_000)
+      driver.block(false)
+      expect(told).toBe(0)
+      await clock.advance(2_999)
+      expect(told).toBe(0)
+      await clock.advance(1)
+      await turns()
+      expect(told).toBe(1)
+      await ending
+      expect(silent.closed).toBe(true)
+      expect(said()).not.toContain('nack 1')
+      receiver.request(1)
+      await clock.advance(2_000)
+      await turns()
+      consumers().at(-1)?.deliver({})
+      expect(got).toHaveLength(2)
+    },
+  )
+
+  it('acknowledges after a cancel that is never answered on no channel, and says so', async () => {
+    const { receiver, consumers, got, channel, clock, said } = await receiving({ answerTimeoutMs: 2_000 })
+    receiver.request(2)
+    await turns()
+    consumers()[0]?.deliver({})
+    await turns()
+    consumers()[1]?.deliver({})
+    channel().silence('cancel')
+    const [first, second] = got.map((delivery, at) => delivery.settle(at === 0 ? 'retry' : 'ack'))
+    const ends = Promise.all([first, second].map((each) => expect(each).rejects.toMatchObject({ code: 'LEASE_LOST' })))
+    await turns()
+    expect(said()).not.toContain('ack 2')
+    await clock.advance(2_000)
+    await ends
+  })
+
+  it('tells acknowledgements that were given before it ends on its own', async () => {
+    const { driver, clock, transport } = make()
+    const got: Delivery[] = []
+    let acked: Promise<void> | undefined
+    const receiver = await transport.receive({ channel: queue }, (delivery) => {
+      got.push(delivery)
+      if (got.length === 1) return
+      acked = got[0]?.settle('ack')
+      acked?.catch(() => {})
+      throw new Error('a fault of the sink')
+    })
+    receiver.request(2)
+    await turns()
+    const [channel] = driver.channels.filter(({ consumers }) => consumers.size > 0)
+    channel?.consumers.values().next().value?.deliver({})
+    await turns()
+    ;[...(channel?.consumers.values() ?? [])].at(-1)?.deliver({})
+    await turns()
+    await clock.advance(0)
+    await expect(receiver.ended).rejects.toMatchObject({ message: expect.stringContaining('a fault of the sink') })
+    await expect(acked).resolves.toBeUndefined()
+    expect(channel?.said).toContain('ack 1')
+    expect(channel?.closed).toBe(true)
   })
 
   it('in order keeps what is given back in its place, and the others behind it', async () => {

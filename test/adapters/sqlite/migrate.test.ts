@@ -84,9 +84,48 @@ it('runs what is missing, and refuses what is newer or another', async () => {
   await expect(sqliteStore(driver).migrate()).rejects.toMatchObject({ code: 'INCOMPATIBLE', message: /001-/ })
 })
 
+it('counts what was done before the step that keeps when from that step on, and what says nothing from the first purge on', async () => {
+  const { handle, driver } = file()()
+  await migrateSqlite(driver, {}, MIGRATIONS.slice(0, 4))
+  const insert = (id: string, done: 0 | 1): unknown =>
+    handle.exec(`insert into fairlead_state (kind, id, version, state, done) values ('k', '${id}', 1, '{}', ${done})`)
+  insert('over', 1)
+  insert('open', 0)
+  const before = Math.floor(Date.now() / 1_000) * 1_000
+  const store = sqliteStore(driver)
+  expect((await store.migrate()).applied).toEqual(ALL.slice(4))
+  const dated = (): readonly { readonly id: string; readonly done_at: number }[] =>
+    handle.prepare('select id, done_at from fairlead_state where done_at is not null order by id').all() as never
+  expect(dated().map(({ id }) => id)).toEqual(['over'])
+  expect(dated()[0]?.done_at).toBeGreaterThanOrEqual(before)
+  expect(dated()[0]?.done_at).toBeLessThanOrEqual(Date.now())
+  // A program of before goes on for a while.
+  insert('later', 1)
+  expect(await store.states.purge('k', 3_600_000, 10)).toBe(0)
+  expect(dated().map(({ id }) => id)).toEqual(['later', 'over'])
+  handle.exec(`update fairlead_state set done_at = done_at - 7200000 where id <> 'later'`)
+  expect(await store.states.purge('k', 3_600_000, 10)).toBe(1)
+  expect(dated().map(({ id }) => id)).toEqual(['later'])
+  // It does not take back since when either.
+  handle.exec(`update fairlead_state set done = 0, done_at = done_at - 7200000 where id = 'later'`)
+  expect(await store.states.purge('k', 3_600_000, 10)).toBe(0)
+  await store.transaction((tx) => store.states.save(tx, 'k', 'later', 1, {}, { done: true }))
+  expect(await store.states.purge('k', 3_600_000, 10)).toBe(0)
+  const plan = handle
+    .prepare(
+      `explain query plan select id from fairlead_state where kind = 'k' and done = 1 and done_at <= 1 order by done_at limit 10`,
+    )
+    .all() as { readonly detail: string }[]
+  expect(plan.map(({ detail }) => detail)).toEqual([expect.stringContaining('fairlead_state:done')])
+})
+
 it('leaves nothing of a step that fails', async () => {
   const { handle, driver } = file()()
-  const broken = { number: 5, name: '005-broken', sql: 'create table @state@_x (a); create table @state@ (a)' }
+  const broken = {
+    number: ALL.length + 1,
+    name: '006-broken',
+    sql: 'create table @state@_x (a); create table @state@ (a)',
+  }
   await expect(migrateSqlite(driver, {}, [...MIGRATIONS, broken])).rejects.toMatchObject({ transport: 'sqlite' })
   expect(tablesIn(handle)).toEqual([])
 })
@@ -145,6 +184,11 @@ it('has the steps that were released', () => {
         4,
         "004-states",
         "cda956590dc0f7c3",
+      ],
+      [
+        5,
+        "005-done-states",
+        "04760314cb034090",
       ],
     ]
   `)

@@ -1,33 +1,15 @@
 // The bench of discovery.
-import type { Line } from '../lines.ts'
+import { type PartsOptions, type PartsReport, runParts } from '../parts.ts'
 import { place } from '../place.ts'
 import { benchConvergence } from './convergence.ts'
 import { benchDispatch, DISPATCH_WORKERS } from './dispatch.ts'
 import { benchPick, PICK_WORKERS } from './pick.ts'
 import { benchTrouble, TROUBLE_WORKERS } from './trouble.ts'
 
-/** What to run. */
-export interface DiscoveryBenchOptions {
-  readonly quick: boolean
-  /** `pick`, `dispatch`, `trouble`, or all of these; or `convergence`. */
-  readonly only: string | undefined
-}
-
-/** Runs the bench of discovery. */
-export async function benchDiscovery({
-  quick,
-  only,
-}: DiscoveryBenchOptions): Promise<{ readonly lines: readonly Line[]; readonly [more: string]: unknown }> {
-  if (only === 'convergence') return { lines: [], ...(await benchConvergence(quick)) }
+/** Runs the bench of discovery. `only`: `pick`, `dispatch`, `trouble`, or all of these; or `convergence`. */
+export async function benchDiscovery(options: PartsOptions): Promise<PartsReport> {
+  if (options.only === 'convergence') return { lines: [], ...(await benchConvergence(options.quick)) }
   const workers = { ...PICK_WORKERS, ...DISPATCH_WORKERS, ...TROUBLE_WORKERS }
   const where = await place('20', [], workers, { area: 'discovery' })
-  const lines: Line[] = []
-  const report: Record<string, unknown> = { nodes: { [where.version]: where.picked } }
-  for (const [part, bench] of Object.entries({ pick: benchPick, dispatch: benchDispatch, trouble: benchTrouble })) {
-    if (only !== undefined && only !== part) continue
-    const { lines: found, ...rest } = await bench(where, quick)
-    lines.push(...found)
-    report[part] = rest
-  }
-  return { lines, ...report }
+  return runParts(where, { pick: benchPick, dispatch: benchDispatch, trouble: benchTrouble }, options)
 }

@@ -3,9 +3,10 @@ import { migrate, pgDriver, postgresTransport } from 'fairlead/postgres'
 import { createConnection } from 'mysql2/promise'
 import { Pool } from 'pg'
 import type { Store } from '../../../src/core/contracts/store.ts'
+import { freePort } from '../../services/free-port.ts'
 import { startMariadb } from '../../services/mariadb-instance.ts'
 import { startPgBouncer } from '../../services/pgbouncer-instance.ts'
-import { freePort, startPostgres } from '../../services/postgres-instance.ts'
+import { startPostgres } from '../../services/postgres-instance.ts'
 import { type ServerAddress, server } from '../../services/servers.ts'
 import { proxyTo, type ToxicProxy } from '../../services/toxiproxy.ts'
 import { type BrokerGround, startBroker } from './broker.ts'
@@ -39,13 +40,17 @@ const PLACES = [
   { kind: 'topic', name: 'shipments', group: 'mail' },
 ] as const
 
-/** @param consumers how many consumers listen for HTTP push; 0: messages travel through the database */
+/**
+ * @param consumers how many consumers listen for HTTP push; 0: messages travel through the database
+ * @param pooled no worker goes to the database but through the pooler
+ */
 export async function startGround(
   database: DatabaseName,
   consumers: number,
   broker: BrokerName | undefined,
+  pooled = false,
 ): Promise<Ground> {
-  const ground = await (database === 'postgres' ? onPostgres() : onMariadb(consumers))
+  const ground = await (database === 'postgres' ? onPostgres(pooled) : onMariadb(consumers))
   if (broker === undefined) return ground
   const between = await startBroker(broker, PLACES)
   return {
@@ -61,7 +66,7 @@ export async function startGround(
   }
 }
 
-async function onPostgres(): Promise<Ground> {
+async function onPostgres(allPooled: boolean): Promise<Ground> {
   const instance = await startPostgres({ max_connections: '200', deadlock_timeout: '200ms' })
   const opened = openDatabase({ database: 'postgres', at: instance })
   const pool = new Pool({ ...instance, user: 'postgres', database: 'postgres', max: 2 })
@@ -83,10 +88,7 @@ async function onPostgres(): Promise<Ground> {
   return {
     database: 'postgres',
     store: opened.store,
-    ways: [
-      { at: pooled, pooled: true },
-      { at: direct, pooled: false },
-    ],
+    ways: [{ at: pooled, pooled: true }, ...(allPooled ? [] : [{ at: direct, pooled: false }])],
     proxies,
     push: undefined,
     ports: [],

@@ -8,6 +8,8 @@ import type { BreakageName, BrokerName, DatabaseName, Told } from './words.ts'
 
 export interface ChaosOptions {
   readonly database: DatabaseName
+  /** Every worker goes through the pooler, PgBouncer in transaction mode: for PostgreSQL. Default: every second one. */
+  readonly pooled?: boolean | undefined
   /** Messages travel through it. Default: through the database, or by HTTP push. */
   readonly broker?: BrokerName | undefined
   readonly seed: number
@@ -47,7 +49,7 @@ const CONSUMERS = 3
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { database, seed, messages, minutes, broken, stallMs = 60_000, log = () => undefined } = options
   const began = performance.now()
-  const ground = await startGround(database, CONSUMERS, options.broker)
+  const ground = await startGround(database, CONSUMERS, options.broker, options.pooled)
   const count = options.faults ?? Math.max(13, Math.round(minutes * 13))
   const plan = drawPlan(seed, count, ground.proxies.length > 0, ground.broker !== undefined, options.only)
   const watch = { deadlocks: { transaction: 0, elsewhere: 0 }, troubles: new Map<string, number>() }
@@ -64,18 +66,18 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const faults = new Faults(fleet, ground, log)
   heard = faults
   log(
-    `seed ${seed}, ${database}${options.broker === undefined ? '' : `, ${options.broker}`}${broken === undefined ? '' : `, broken: ${broken}`}: ${count} faults`,
+    `seed ${seed}, ${database}${options.pooled === true ? ' through PgBouncer' : ''}${options.broker === undefined ? '' : `, ${options.broker}`}${broken === undefined ? '' : `, broken: ${broken}`}: ${count} faults`,
   )
   if (ground.proxies.length === 0) log('no Toxiproxy is up: faults of the network are left out')
   try {
     for (const told of crew(options, ground)) fleet.add(told)
-    await faults.until(() => faults.ready >= PRODUCERS + RELAYS + CONSUMERS, 60_000)
+    await faults.until(() => faults.ready >= PRODUCERS + RELAYS + CONSUMERS, 120_000)
     for (const [at, planned] of plan.entries()) {
-      await faults.until(async () => (await ordersOf(ground)) >= (messages * at) / plan.length, stallMs)
+      await sentUpTo(ground, (messages * at) / plan.length, Math.max(stallMs, 30_000))
       await faults.strike(planned)
       log(`${String(at + 1).padStart(4)}. ${planned.fault}  (${await ordersOf(ground)} sent)`)
     }
-    await faults.until(async () => (await ordersOf(ground)) >= messages, stallMs)
+    await sentUpTo(ground, messages, Math.max(stallMs, 30_000))
     for (const name of fleet.names('producer')) await fleet.leave(name)
     await faults.mend()
     if (!(await drained(ground, stallMs, log))) await standstill(fleet)
@@ -129,6 +131,20 @@ async function numberOf(ground: Ground, text: string): Promise<number> {
 
 function ordersOf(ground: Ground): Promise<number> {
   return numberOf(ground, "select count(*) as count from chaos.sent where `key` like 'orders/%'")
+}
+
+// However slow the machine is, as long as there is any progress.
+async function sentUpTo(ground: Ground, count: number, stallMs: number): Promise<void> {
+  let last = -1
+  let since = performance.now()
+  for (;;) {
+    const sent = await ordersOf(ground)
+    if (sent >= count) return
+    if (sent !== last) since = performance.now()
+    last = sent
+    if (performance.now() - since > stallMs) return
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
 }
 
 // Until all that was sent has arrived, or nothing moves any more.

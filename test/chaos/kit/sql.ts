@@ -1,4 +1,5 @@
 // The tables in which producers and consumers write down what they did, and how both databases are asked.
+import { sleep, systemClock } from '../../../src/core/clock.ts'
 import type { SqlDriver, SqlResult, Transactional } from '../../../src/core/contracts/store.ts'
 
 /** Of a worker: in its own transaction, or alone. */
@@ -8,11 +9,12 @@ export interface Ledger<Tx> {
     tx: Tx,
     messages: readonly { readonly key: string; readonly id: string; readonly cause?: string | undefined }[],
   ): Promise<void>
-  /** `sent`, with the commit where the outbox rows of the transaction go out with it. */
+  /** `sent`, with the commit where the outbox rows of the transaction go out with it; then all its locks are held for so long. */
   sentWithCommit(
     store: Transactional<Tx>,
     tx: Tx,
-    message: { readonly key: string; readonly id: string; readonly cause: string },
+    messages: readonly { readonly key: string; readonly id: string; readonly cause?: string | undefined }[],
+    holdMs?: number,
   ): Promise<void>
   /** First a row of the key is locked, then the number is drawn: numbers are in order of commit for each key. */
   applied(tx: Tx, consumer: string, key: string, id: string, worker: string): Promise<void>
@@ -65,16 +67,19 @@ export function ledger<Tx>(driver: SqlDriver<Tx>): Ledger<Tx> {
       const params = messages.flatMap(({ key, id, cause }) => [key, id, cause ?? null])
       await ask(tx, `insert into chaos.sent (\`key\`, id, cause) values ${rows}`, params)
     },
-    async sentWithCommit(store, tx, { key, id, cause }) {
-      const values = [key, id, cause].map((text) => `'${text.replaceAll("'", "''")}'`).join(', ')
+    async sentWithCommit(store, tx, messages, holdMs = 0) {
       let closes = false
       store.closeWith?.(tx, (before) => {
         if (before === undefined) return undefined
         closes = true
-        const note = `insert into chaos.sent (key, id, cause) values (${values})`
-        return { ...before, statement: `${before.statement}; ${note}` }
+        const rows = messages.map(({ key, id, cause }) => `(${[key, id, cause].map(literal).join(', ')})`)
+        const note = `insert into chaos.sent (key, id, cause) values ${rows.join(', ')}`
+        const hold = holdMs > 0 ? `; select pg_sleep(${holdMs / 1_000})` : ''
+        return { ...before, statement: `${before.statement}; ${note}${hold}` }
       })
-      if (!closes) await this.sent(tx, [{ key, id, cause }])
+      if (closes) return
+      await this.sent(tx, messages)
+      await sleep(systemClock, holdMs)
     },
     async applied(tx, consumer, key, id, worker) {
       await ask(tx, count, [consumer, key])
@@ -87,3 +92,5 @@ export function ledger<Tx>(driver: SqlDriver<Tx>): Ledger<Tx> {
     },
   }
 }
+
+const literal = (text: string | undefined): string => (text === undefined ? 'null' : `'${text.replaceAll("'", "''")}'`)

@@ -86,14 +86,10 @@ function produce({ store, book }: Place<object>): void {
         await store.transaction(async (tx) => {
           for (const { key, id } of messages)
             await outbox.publish(tx, Orders, { type: 'placed', id, key, data: { key } })
-          lastInTransaction(store, tx, async () => {
-            await book.sent(
-              tx,
-              messages.map(({ key, id }) => ({ key: `orders/${key}`, id })),
-            )
-            // With all its locks.
-            if (slow) await pause(20 + random() * 300)
-          })
+          const noted = messages.map(({ key, id }) => ({ key: `orders/${key}`, id }))
+          lastInTransaction(store, tx, () =>
+            book.sentWithCommit(store, tx, noted, slow ? 20 + random() * 300 : undefined),
+          )
           if (random() < 0.02) throw new Error('the customer went away')
         })
       } catch (error) {
@@ -156,7 +152,7 @@ async function consume({ store, book }: Place<object>, transport: MessageTranspo
         if (!id.endsWith('0')) return
         const shipped = { key: `shipments/${key}`, id: `shipped/${id}`, cause: id }
         await outbox.publish(tx, Shipments, { type: 'shipped', id: shipped.id, key, causationId: id, data: { key } })
-        lastInTransaction(store, tx, () => book.sentWithCommit(store, tx, shipped))
+        lastInTransaction(store, tx, () => book.sentWithCommit(store, tx, [shipped]))
       },
     },
   })

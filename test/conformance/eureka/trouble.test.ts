@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest'
 import { eurekaRegistrar, eurekaSource } from '../../../src/adapters/eureka/index.ts'
 import type { Endpoint, SourceUpdate } from '../../../src/core/contracts/source.ts'
 import { type EurekaInstance, startEureka } from '../../services/eureka-instance.ts'
-import { freePort } from '../../services/toxiproxy.ts'
+import { freePort } from '../../services/free-port.ts'
 import { foreign } from './foreign.ts'
 
 const ports = [await freePort(), await freePort()] as const
@@ -38,10 +38,10 @@ test.each(['app', 'registry'] as const)(
   { timeout: 90_000 },
   async (by) => {
     const service = `failover-${by}`
-    const registrar = eurekaRegistrar({ urls, timeoutMs: 2_000, random: firstFirst })
+    const registrar = eurekaRegistrar({ urls, timeoutMs: 20_000, random: firstFirst })
     const registration = await registrar.register(service, endpoint('e-1'), { ttlMs: 3_000 })
     const told: SourceUpdate[] = []
-    const source = eurekaSource({ urls, by, intervalMs: 200, timeoutMs: 2_000, random: firstFirst })
+    const source = eurekaSource({ urls, by, intervalMs: 200, timeoutMs: 20_000, random: firstFirst })
     await until('both servers know it', async () =>
       (await Promise.all(servers.map((server) => stateAt(server, service, 'e-1')))).every((state) => state === 'ready'),
     )
@@ -67,7 +67,7 @@ test.each(['app', 'registry'] as const)(
 )
 
 test('a server that is back and empty hears of who is there, each in its state', { timeout: 60_000 }, async () => {
-  const registrar = eurekaRegistrar({ urls: one.url, timeoutMs: 2_000 })
+  const registrar = eurekaRegistrar({ urls: one.url, timeoutMs: 20_000 })
   const states = ['ready', 'draining', 'starting', 'down'] as const
   const registrations = await Promise.all(
     states.map((state) => registrar.register('reborn', endpoint(state, { state }), { ttlMs: 3_000 })),

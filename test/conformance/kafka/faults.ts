@@ -4,8 +4,8 @@ import * as platformatic from '@platformatic/kafka'
 import { kafkaTransport } from 'fairlead/kafka'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
+import { freePort } from '../../services/free-port.ts'
 import { type KafkaInstance, startKafka } from '../../services/kafka-instance.ts'
-import { freePort } from '../../services/postgres-instance.ts'
 import { type Client, driverOf, freeze, type ProxiedKafka, proxiedKafka, transportOf } from './kafka-lab.ts'
 import {
   adminAt,
@@ -349,6 +349,13 @@ const securityFaults = (client: Client): void => {
     await pause(500)
     expect(errorOf((await app.send(channel, [envelope('2')], context(10_000)))[0])).toMatchObject(forbidden)
     expect(await failureOf(app.receive({ channel, group: 'g' }, () => undefined))).toMatchObject(forbidden)
+    // Nor is it told how it is kept: it does without.
+    expect(await app.retainedSince?.(channel)).toBeUndefined()
+    // kafkajs cannot tell a group that must not be seen from one that has no coordinator now.
+    await allow(3, `${channel.name}.g`, 8)
+    await pause(500)
+    expect(await failureOf(Promise.resolve(app.dropGroup?.({ ...channel, group: 'g' })))).toMatchObject(forbidden)
+    await boss.prepare([{ ...channel, group: 'g' }], 'check')
     await app.close()
     await boss.close()
     await admin.close()

@@ -1,6 +1,7 @@
 // A lab of the transport suite on a Kafka broker of its own, which is killed, stopped, cut off and silenced; and the drivers under test.
 import * as platformatic from '@platformatic/kafka'
 import {
+  confluentDriver,
   type KafkaDriver,
   type KafkaTransportOptions,
   kafkaJsDriver,
@@ -10,15 +11,16 @@ import {
 import type { TransportLab } from 'fairlead/testing'
 import { Kafka, type KafkaConfig, logLevel } from 'kafkajs'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
+import { confluentKafka } from '../../services/confluent.ts'
+import { freePort } from '../../services/free-port.ts'
 import { type KafkaInstance, type KafkaInstanceOptions, startKafka } from '../../services/kafka-instance.ts'
-import { freePort } from '../../services/postgres-instance.ts'
 import { server } from '../../services/servers.ts'
 import { proxyTo, type ToxicProxy } from '../../services/toxiproxy.ts'
 
 /** The clients that are tested. */
-export type Client = 'kafkajs' | '@platformatic/kafka'
+export type Client = 'kafkajs' | '@platformatic/kafka' | '@confluentinc/kafka-javascript'
 
-/** Both. */
+/** Those that are always at hand. */
 export const CLIENTS: readonly Client[] = ['kafkajs', '@platformatic/kafka']
 
 /** Name and password, where a listener wants them. */
@@ -48,6 +50,16 @@ export const driverOf = (
       ...(sasl === undefined ? {} : { sasl: { mechanism: 'plain', ...sasl } }),
     }
     return kafkaJsDriver(new Kafka(config), session)
+  }
+  if (client === '@confluentinc/kafka-javascript') {
+    const kafkaJS = {
+      clientId: 'lab',
+      brokers: [...brokers],
+      connectionTimeout: 2_000,
+      requestTimeout: 5_000,
+      ...(sasl === undefined ? {} : { sasl: { mechanism: 'plain', ...sasl } }),
+    }
+    return confluentDriver(confluentKafka({ kafkaJS }), { ...session, answerWithinMs: 8_000, deliverWithinMs: 5_000 })
   }
   const connection: platformatic.AdminOptions = {
     clientId: 'lab',

@@ -1,8 +1,8 @@
 // A member whose attempt to join is lost: the broker never hears of it, keeps the old generation, and takes heartbeats as before.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
+import { freePort } from '../../services/free-port.ts'
 import { type KafkaInstance, startKafka } from '../../services/kafka-instance.ts'
-import { freePort } from '../../services/postgres-instance.ts'
 import { CLIENTS, transportOf } from './kafka-lab.ts'
 import { collect, envelope, ids, PATIENCE, sendAll, topicNamed } from './kit.ts'
 import { JOIN_GROUP, METADATA, type Sieve, sieveTo } from './sieve.ts'

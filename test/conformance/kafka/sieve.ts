@@ -1,6 +1,6 @@
 // A way to a broker on which a request of one kind gets lost, with its connection: what a cut in exactly that instant would do.
 import { connect, createServer, type Socket } from 'node:net'
-import { freePort } from '../../services/postgres-instance.ts'
+import { freePort } from '../../services/free-port.ts'
 import type { ServerAddress } from '../../services/servers.ts'
 
 /** Of the protocol: https://kafka.apache.org/protocol.html#protocol_api_keys */

@@ -181,8 +181,10 @@ const oneBroker = (client: Client): void => {
     const quick = await collect(transport({ revokeWithinMs: 200 }), { channel, group: 'g' }, 40, 'ack')
     await expect.poll(() => lost.size, PATIENCE).toBeGreaterThan(0)
     const [own, others] = [false, true].map((gone) => slow.got.filter(({ envelope: { id } }) => lost.has(id) === gone))
-    expect(new Set(own?.map(({ lane }) => lane)).size).toBe(3)
-    expect(new Set(others?.map(({ lane }) => lane)).size).toBe(1)
+    // Two of the five go; librdkafka, which shares by rules of its own, may take both from these four.
+    const moved = new Set(others?.map(({ lane }) => lane)).size
+    expect(client === '@confluentinc/kafka-javascript' ? [1, 2] : [1]).toContain(moved)
+    expect(new Set(own?.map(({ lane }) => lane)).size).toBe(4 - moved)
     for (const delivery of others ?? [])
       await expect(delivery.settle('ack')).rejects.toMatchObject({ code: 'LEASE_LOST' })
     await expect.poll(() => [...ids(quick.got)].sort(), PATIENCE).toEqual([...ids(others ?? [])].sort())

@@ -4,7 +4,11 @@ import { mysqlStore, printMysqlMigrations } from '../../../src/adapters/mysql/in
 import { migrateBy } from '../../../src/adapters/mysql/migrate.ts'
 import { MIGRATIONS } from '../../../src/adapters/mysql/migrations/index.ts'
 import { tablesOf } from '../../../src/adapters/mysql/names.ts'
+import { shortDigestOf } from '../../../src/adapters/mysql/store/values.ts'
+import { digestOf } from '../../../src/core/digest.ts'
 import { type MariadbLab, mariadbLab } from './mariadb-lab.ts'
+
+const ALL = MIGRATIONS.map(({ name }) => name)
 
 let lab: MariadbLab
 beforeAll(async () => {
@@ -36,32 +40,93 @@ const countOf = async (table: string): Promise<number> => {
 
 describe('migrate', () => {
   it('goes on after a crash in the middle of a step, wherever that was', async () => {
-    const step = MIGRATIONS[0]
-    if (step === undefined) throw new Error('there is a step')
-    const statements = step.sql.split(/;\s*\n/).filter((sql) => sql.trim() !== '')
-    for (const done of [1, Math.floor(statements.length / 2), statements.length]) {
-      const prefix = `crash${done}_`
-      const tables = tablesOf({ prefix })
-      const part = { ...step, sql: [...statements.slice(0, done), 'selec nothing'].join(';\n') }
-      await rejection(migrateBy(lab.driver, { place: 'here', tables, owner: undefined, steps: [part] }))
-      const store = mysqlStore(lab.driver, { prefix })
-      expect(await rejection(store.check())).toMatchObject({
-        code: 'INCOMPATIBLE',
-        message: expect.stringContaining('001-tables'),
-      })
-      expect(await store.migrate()).toEqual({ applied: ['001-tables'] })
-      await store.check()
-      expect(await store.migrate()).toEqual({ applied: [] })
-      expect(await countOf(`${prefix}bucket`)).toBe(1_024)
-      expect(await countOf(`${prefix}outbox_partition`)).toBe(64)
+    for (const [at, step] of MIGRATIONS.entries()) {
+      const statements = step.sql.split(/;\s*\n/).filter((sql) => sql.trim() !== '')
+      for (const done of [1, Math.floor(statements.length / 2), statements.length]) {
+        const prefix = `crash${at}_${done}_`
+        const tables = tablesOf({ prefix })
+        const part = { ...step, sql: [...statements.slice(0, done), 'selec nothing'].join(';\n') }
+        const steps = [...MIGRATIONS.slice(0, at), part]
+        await rejection(migrateBy(lab.driver, { place: 'here', tables, owner: undefined, steps }))
+        const store = mysqlStore(lab.driver, { prefix })
+        expect(await rejection(store.check())).toMatchObject({
+          code: 'INCOMPATIBLE',
+          message: expect.stringContaining(step.name),
+        })
+        expect(await store.migrate()).toEqual({ applied: ALL.slice(at) })
+        await store.check()
+        expect(await store.migrate()).toEqual({ applied: [] })
+        expect(await countOf(`${prefix}bucket`)).toBe(1_024)
+        expect(await countOf(`${prefix}outbox_partition`)).toBe(64)
+        await store.transaction((tx) => store.states.save(tx, 'k', 'a', 0, {}, { done: true }))
+        expect(await store.states.purge('k', 0, 10)).toBe(1)
+      }
     }
+  })
+  it('counts what says not since when it is done from the first purge on', async () => {
+    const prefix = 'undated_'
+    const tables = tablesOf({ prefix })
+    await migrateBy(lab.driver, { place: 'here', tables, owner: undefined, steps: MIGRATIONS.slice(0, 1) })
+    const insert = (id: string, done: boolean): Promise<unknown> =>
+      lab.driver.execute(
+        `insert into ${tables.state} (digest, kind_digest, kind, id, version, state, done) values (?, ?, 'k', ?, 1, '{}', ?)`,
+        [digestOf('k', id), shortDigestOf('k'), id, done],
+      )
+    await insert('over', true)
+    await insert('open', false)
+    const store = mysqlStore(lab.driver, { prefix })
+    expect(await store.migrate()).toEqual({ applied: ALL.slice(1) })
+    const dated = async (): Promise<readonly string[]> =>
+      (await lab.driver.execute(`select id from ${tables.state} where done_ms is not null order by id`, [])).rows.map(
+        ({ id }) => String(id),
+      )
+    expect(await dated()).toEqual([])
+    // A program of before goes on for a while.
+    await insert('later', true)
+    expect(await store.states.purge('k', 3_600_000, 10)).toBe(0)
+    expect(await dated()).toEqual(['later', 'over'])
+    await lab.driver.execute(`update ${tables.state} set done_ms = done_ms - 7200000 where id <> 'later'`, [])
+    expect(await store.states.purge('k', 3_600_000, 10)).toBe(1)
+    expect(await dated()).toEqual(['later'])
+    // It does not take back since when either.
+    await lab.driver.execute(`update ${tables.state} set done = 0, done_ms = done_ms - 7200000 where id = 'later'`, [])
+    expect(await store.states.purge('k', 3_600_000, 10)).toBe(0)
+    await store.transaction((tx) => store.states.save(tx, 'k', 'later', 1, {}, { done: true }))
+    expect(await store.states.purge('k', 3_600_000, 10)).toBe(0)
+  })
+  it('does not make others wait for a table that somebody uses for long', { timeout: 60_000 }, async () => {
+    const prefix = 'busy_'
+    const tables = tablesOf({ prefix })
+    await migrateBy(lab.driver, { place: 'here', tables, owner: undefined, steps: MIGRATIONS.slice(0, 1) })
+    const store = mysqlStore(lab.driver, { prefix })
+    const user = await lab.pool.getConnection()
+    try {
+      await user.query('begin')
+      await user.query(`select count(*) from ${tables.state}`)
+      await expect(store.migrate()).rejects.toMatchObject({ code: 'TRANSACTION_CONFLICT', transient: true })
+      await user.query('commit')
+    } finally {
+      user.release()
+    }
+    expect(await store.migrate()).toEqual({ applied: ALL.slice(1) })
+    const left = await lab.driver.session(5_000, (run) =>
+      run('select @@lock_wait_timeout as ours, @@global.lock_wait_timeout as theirs'),
+    )
+    expect(left.rows[0]?.['ours']).toEqual(left.rows[0]?.['theirs'])
+  })
+  it('looks for the column in its own table, and not in one of a similar name', async () => {
+    const twin = mysqlStore(lab.driver, { prefix: 'TWIN_' })
+    await twin.migrate()
+    const store = mysqlStore(lab.driver, { prefix: 'twin_' })
+    expect(await store.migrate()).toEqual({ applied: ALL })
+    for (const each of [store, twin]) expect(await each.states.purge('k', 0, 10)).toBe(0)
   })
   it('is run once by many that start at once', async () => {
     const stores = Array.from({ length: 8 }, () =>
       lab.newStore({ prefix: 'many_', owner: 'shop' }, { connectionLimit: 1 }),
     )
     const applied = await Promise.all(stores.map((store) => store.migrate()))
-    expect(applied.flatMap((each) => each.applied)).toEqual(['001-tables'])
+    expect(applied.flatMap((each) => each.applied)).toEqual(ALL)
     expect(await countOf('many_bucket')).toBe(1_024)
   })
   it('prints what another tool then runs, with hostile names, and finds it done', async () => {

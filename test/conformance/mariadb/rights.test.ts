@@ -69,6 +69,7 @@ describe('with SELECT, INSERT, UPDATE and DELETE on the tables', () => {
     await store.checkpoints.release('c', [lane as NonNullable<typeof lane>])
     expect(await store.inbox.purge(0, 10)).toBe(1)
     expect(await store.idempotency.purge(0, 10)).toBe(1)
+    expect(await store.states.purge('kind', 0, 10)).toBe(1)
   })
   it('is refused where it would have to make tables, and says so', async () => {
     const elsewhere = mysqlStore(mysql2Driver(lab.newPool({ user, password: 'secret' })), { prefix: 'other_' })

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { mysql2Driver, mysqlStore } from '../../../src/adapters/mysql/index.ts'
 import { writtenOf } from '../../../src/adapters/mysql/store/outbox-rows.ts'
-import type { PendingRow } from '../../../src/core/contracts/store.ts'
+import type { OutboxStore, PendingRow } from '../../../src/core/contracts/store.ts'
 import { type MariadbLab, mariadbLab, row } from './mariadb-lab.ts'
 
 let lab: MariadbLab
@@ -102,7 +102,7 @@ describe('the outbox', () => {
       const others = relays === 1 ? undefined : await store.outbox.lease('other', 10_000)
       let leases = await store.outbox.lease('relay', 10_000)
       if (others !== undefined) {
-        await store.outbox.lease('other', 10_000)
+        await shares(store, 'other')
         leases = await store.outbox.lease('relay', 10_000)
         expect(leases).toHaveLength(32)
       }
@@ -125,7 +125,7 @@ describe('the outbox', () => {
     await store.migrate()
     await store.outbox.lease('other', 10_000)
     await store.outbox.lease('relay', 10_000)
-    await store.outbox.lease('other', 10_000)
+    await shares(store, 'other')
     const leases = await store.outbox.lease('relay', 10_000)
     const [hot, ...cold] = keysOf(new Set(leases.map(({ partition }) => partition)), 20)
     for (let round = 0; round < 4; round++)
@@ -283,8 +283,18 @@ describe('the inbox', () => {
   })
 })
 
+// Gives back what is beyond its share: it has settled all of it.
+async function shares(
+  store: { readonly outbox: Pick<OutboxStore<never>, 'lease' | 'release'> },
+  relay: string,
+): Promise<void> {
+  const leases = await store.outbox.lease(relay, 10_000)
+  await store.outbox.release(leases.filter(({ surplus }) => surplus))
+}
+
 // Keys that belong to these partitions.
 function keysOf(partitions: ReadonlySet<number>, count: number): readonly string[] {
+  expect(partitions.size).toBeGreaterThan(0)
   const keys: string[] = []
   for (let n = 0; keys.length < count; n++) {
     const partition = Number(/^\((\d+),/.exec(writtenOf(row({ key: `key ${n}` })).values())?.[1])

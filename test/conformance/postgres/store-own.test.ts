@@ -417,3 +417,27 @@ it('purges no more attempts and parked keys than it was asked for', async () => 
   await store.inbox.purge(0, 10)
   expect(await left()).toEqual({ attempts: 0, parked: 0 })
 })
+
+it('purges what is done by its index, and does not wait for those who are at one of them', async () => {
+  await store.transaction(async (tx) => {
+    for (const id of ['a', 'b', 'c']) await store.states.save(tx, 'purging', id, 0, {}, { done: true })
+  })
+  const held = await own.pool.connect()
+  // Who waited for it would wait for ever.
+  held.on('error', () => undefined)
+  await held.query(`begin; set local idle_in_transaction_session_timeout = '5s'`)
+  await store.states.save(held, 'purging', 'a', 1, { again: true })
+  expect(await store.states.purge('purging', 0, 10)).toBe(2)
+  await held.query('commit')
+  expect(await store.states.purge('purging', 0, 10)).toBe(0)
+  expect(await store.transaction((tx) => store.states.load(tx, 'purging', 'a'))).toMatchObject({ version: 2 })
+  await held.query('begin; set local enable_seqscan = off; set local enable_bitmapscan = off')
+  const { rows } = await held.query(
+    `explain (format json) select o.ctid from ${own.schema}.state o where o.kind = 'purging' and o.done and o.done_at <= now() order by o.done_at limit 10 for update skip locked`,
+  )
+  await held.query('rollback')
+  held.release()
+  const plan = JSON.stringify(rows)
+  expect(plan).toContain('"Index Name":"state_done"')
+  expect(plan).not.toContain('"Node Type":"Sort"')
+})

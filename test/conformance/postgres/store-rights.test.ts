@@ -8,6 +8,9 @@ import { promisify } from 'node:util'
 import { checkMigrations, pgDriver, postgresStore, printGrants, printMigrations } from 'fairlead/postgres'
 import { Pool } from 'pg'
 import { afterAll, expect, it } from 'vitest'
+import { migrateBy } from '../../../src/adapters/postgres/migrate.ts'
+import { MIGRATIONS } from '../../../src/adapters/postgres/migrations/index.ts'
+import { digestOf } from '../../../src/core/digest.ts'
 import { at, drain, ownStore, quoted, row } from './own-store.ts'
 
 if (at === undefined) throw new Error('PostgreSQL is not up: test/services/up postgres')
@@ -81,6 +84,8 @@ it('does all that it does at run time with the printed grants and nothing else',
   expect(await idempotency.purge(0, 10)).toBe(1)
   await states.due('k', 1, 1)
   for await (const state of states.list('k', 1)) expect(state.version).toBe(2)
+  await store.transaction((tx) => states.save(tx, 'k', '1', 2, {}, { done: true }))
+  expect(await states.purge('k', 0, 10)).toBe(1)
   const leases = await checkpoints.lease('c', 'm', ['1'], 1_000)
   await checkpoints.release('c', leases)
   await pool.query(`select ${own.schema}.publish('queue', 'q', 't', '{}')`)
@@ -195,4 +200,64 @@ it('says of a schema that is behind or ahead what to do', async () => {
   await expect(checkMigrations(own.driver, { schema })).rejects.toMatchObject({
     message: expect.stringMatching(/007-owner/),
   })
+})
+
+it('goes on with the states of a schema that it brings up to date', async () => {
+  const schema = `old ${randomUUID().slice(0, 8)}`
+  schemas.push(schema)
+  await migrateBy(own.driver, schema, MIGRATIONS.slice(0, 7))
+  const store = own.open({ schema })
+  const saved = await own.pool.query(
+    `select ${quoted(schema)}.state_save('k', $1, 'one', 0, '{"n":1}', 5, array[$2]::bytea[], false) as saved`,
+    [digestOf('one'), digestOf('waits')],
+  )
+  expect(saved.rows).toEqual([{ saved: true }])
+  await expect(store.check()).rejects.toMatchObject({ message: expect.stringMatching(/lacks 008-steps/) })
+  const opening = store.states.claiming?.('shop', { source: '/', id: '1' }, 'k', { correlation: 'waits' })
+  const open = () =>
+    store.transaction(async (_, opened) => (opened === undefined ? undefined : opening?.found(opened)), {
+      opening: opening?.statement,
+    })
+  await expect(open()).rejects.toMatchObject({ code: 'CHANNEL_NOT_FOUND', message: expect.stringMatching(/migrate/) })
+  expect((await store.migrate()).applied[0]).toBe('008-steps')
+  await store.check()
+  expect(await open()).toEqual({ id: 'one', version: 1, state: { n: 1 } })
+  await store.transaction(async (tx) => {
+    expect(await store.states.save(tx, 'k', 'one', 1, { n: 2 }, { correlations: 'kept' })).toBe(true)
+    expect(await store.states.find(tx, 'k', 'waits')).toBe('one')
+  })
+})
+
+it('counts what was done before the step that keeps when from that step on', async () => {
+  const schema = `undated ${randomUUID().slice(0, 8)}`
+  schemas.push(schema)
+  await migrateBy(own.driver, schema, MIGRATIONS.slice(0, 9))
+  const save = (id: string, done: boolean) =>
+    own.pool.query(`select ${quoted(schema)}.state_save('k', $1, $2, 0, '{}', null, '{}', $3)`, [
+      digestOf(id),
+      id,
+      done,
+    ])
+  await save('over', true)
+  await save('open', false)
+  await save('still open', false)
+  const [{ before }] = (await own.pool.query('select clock_timestamp() as before')).rows as [{ before: Date }]
+  const store = own.open({ schema })
+  expect((await store.migrate()).applied[0]).toBe('010-done-states')
+  const [{ at: doneAt, now }] = (
+    await own.pool.query(
+      `select done_at as at, clock_timestamp() as now from ${quoted(schema)}.state where id = 'over'`,
+    )
+  ).rows as [{ at: Date; now: Date }]
+  expect(doneAt.getTime()).toBeGreaterThanOrEqual(before.getTime())
+  expect(doneAt.getTime()).toBeLessThanOrEqual(now.getTime())
+  // That of one that was not done then means nothing.
+  await own.pool.query(`update ${quoted(schema)}.state set done_at = done_at - interval '1 day'`)
+  await store.transaction((tx) => store.states.save(tx, 'k', 'open', 1, {}, { done: true }))
+  expect(await store.states.purge('k', 3_600_000, 10)).toBe(1)
+  for (const [id, version] of [
+    ['open', 2],
+    ['still open', 1],
+  ] as const)
+    expect(await store.transaction((tx) => store.states.load(tx, 'k', id))).toMatchObject({ version })
 })

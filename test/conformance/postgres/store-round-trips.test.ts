@@ -1,10 +1,11 @@
-// What goes out together with BEGIN and COMMIT: the claim of an inbox, and a single message of an outbox. Nothing may be different but the number of round trips.
+// What goes out together with BEGIN and COMMIT: the claim of an inbox and the state of a process, and a few messages of an outbox. Nothing may be different but the number of round trips.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createOutbox, queue } from 'fairlead/messaging'
 import { pgDriver, postgresStore } from 'fairlead/postgres'
 import { Client, Pool, type PoolClient } from 'pg'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import type { StateKey } from '../../../src/core/contracts/store.ts'
 import { at, drain, ownStore } from './own-store.ts'
 
 if (at === undefined) throw new Error('PostgreSQL is not up: test/services/up postgres')
@@ -143,6 +144,134 @@ describe('a single message', () => {
     // What the work itself asked for is no business of ours.
     const theirs = nowhere.transaction((tx) => tx.query('select * from not_there'))
     await expect(theirs).rejects.not.toMatchObject({ code: 'CHANNEL_NOT_FOUND' })
+  })
+})
+
+describe('several messages', () => {
+  it('go out with COMMIT, each as it was and in the order of the calls', async () => {
+    const odd = `it's \\' a "key" {\\x41,NULL} $1 ; drop -- ö 漢 😀`
+    const all = [
+      placed('s1', odd, ''),
+      { ...placed('s2', 'k', odd), headers: { h: `a'b\\c, {"d"}` } },
+      { type: 'placed', id: 's3', data: { text: 'no key' } } as const,
+      placed('NULL', '=', 'the key of none'),
+    ]
+    await store.transaction(async (tx) => {
+      await outbox.publish(tx, Orders, all.slice(0, 2))
+      await other.publish(tx, Orders, all[2] as (typeof all)[2])
+      await outbox.publish(tx, Orders, all[3] as (typeof all)[3])
+      all.push(...all.splice(2, 1))
+    })
+    expect(seen).toHaveLength(2)
+    expect(seen[1]).toMatch(/^set local lock_timeout = 1000; select @\.outbox_append\(.*\); commit$/s)
+    const leases = await own.store.outbox.lease('reader', 60_000)
+    const found = await own.store.outbox.pending(leases, 10)
+    expect(found.map(({ envelope: { id, key } }) => [id, key])).toEqual([
+      ['s1', odd],
+      ['s2', 'k'],
+      ['NULL', '='],
+      // Outbox by outbox.
+      ['s3', undefined],
+    ])
+    expect(found[1]?.envelope.headers).toEqual({ h: `a'b\\c, {"d"}` })
+    expect(found.map(({ envelope }) => JSON.parse(Buffer.from(envelope.body).toString()).text)).toEqual(
+      all.map(({ data }) => data.text),
+    )
+    await drain(own.store, leases)
+    await own.store.outbox.release(leases)
+  })
+
+  it('that are large together, or many, go out before COMMIT', async () => {
+    await store.transaction((tx) => outbox.publish(tx, Orders, [placed('l1', 'k', large), placed('l2', 'k')]))
+    expect(seen.at(-1)).toBe('commit')
+    const many = Array.from({ length: 17 }, (_, at) => placed(`m${at}`, 'k'))
+    await store.transaction((tx) => outbox.publish(tx, Orders, many))
+    expect(seen.at(-1)).toBe('commit')
+    await store.transaction((tx) =>
+      outbox.publish(
+        tx,
+        Orders,
+        many.slice(1).map((each) => ({ ...each, id: `n${each.id}` })),
+      ),
+    )
+    expect(seen.at(-1)).toMatch(/outbox_append/)
+    expect(await waiting()).toEqual([
+      'l1',
+      'l2',
+      ...many.map(({ id }) => id),
+      ...many.slice(1).map(({ id }) => `n${id}`),
+    ])
+  })
+
+  it('lock their keys in one order, whatever the order of the messages', async () => {
+    const keys = Array.from({ length: 8 }, (_, at) => `key ${at}`)
+    const publish = (name: string, of: readonly string[]) =>
+      own.store.transaction((tx) =>
+        ordered.publish(
+          tx,
+          Orders,
+          of.map((key) => placed(`${name} ${key}`, key)),
+        ),
+      )
+    const ordered = createOutbox(own.store)
+    for (let round = 0; round < 10; round++)
+      await Promise.all([
+        publish(`a${round}`, keys),
+        publish(`b${round}`, keys.toReversed()),
+        publish(`c${round}`, keys),
+      ])
+    expect(await waiting()).toHaveLength(10 * 3 * 8)
+  })
+})
+
+describe('a claim with a state', () => {
+  const message = (id: string) => ({ source: "/o'clock\\", id })
+  const open = (id: string, key: StateKey, kind = `it's \\ a kind`) => {
+    const opening = store.states.claiming?.('shop', message(id), kind, key)
+    return store.transaction(
+      async (_, opened) =>
+        opened === undefined || opening === undefined ? undefined : [opening.answers(opened)[0], opening.found(opened)],
+      { opening: opening?.statement },
+    )
+  }
+  const save = (id: string, expected: number, state: unknown, correlations: readonly string[]) =>
+    store.transaction((tx) => store.states.save(tx, `it's \\ a kind`, id, expected, state, { correlations }))
+
+  it('goes out with BEGIN, and finds what load and find do', async () => {
+    await save("id ' \\", 0, { text: `"it's" \\ \u0000` }, ["waits ' \\"])
+    await save('other', 0, null, ['more'])
+    seen.length = 0
+    const found = { id: "id ' \\", version: 1, state: { text: `"it's" \\ \u0000` } }
+    expect(await open('1', { id: "id ' \\" })).toEqual(['first', found])
+    expect(seen).toHaveLength(2)
+    expect(await open('2', { correlation: "waits ' \\" })).toEqual(['first', found])
+    expect(await open('3', { id: 'other' })).toEqual(['first', { id: 'other', version: 1, state: null }])
+    expect(await open('4', { id: 'nobody' })).toEqual(['first', undefined])
+    expect(await open('5', { correlation: 'other' })).toEqual(['first', undefined])
+    expect(await open('6', { id: 'other' }, 'another kind')).toEqual(['first', undefined])
+  })
+
+  it('claims once, whatever it finds, and nothing that is rolled back', async () => {
+    await save('twice', 0, {}, [])
+    const claim = store.states.claiming?.('shop', message('t'), `it's \\ a kind`, { id: 'twice' })
+    await expect(
+      store.transaction(
+        async () => {
+          throw new Error('undone')
+        },
+        { opening: claim?.statement },
+      ),
+    ).rejects.toThrow('undone')
+    expect(await open('t', { id: 'twice' })).toEqual(['first', { id: 'twice', version: 1, state: {} }])
+    expect(await open('t', { id: 'twice' })).toEqual(['duplicate', undefined])
+    await own.store.transaction(async (tx) => {
+      await own.store.inbox.claim(tx, 'shop', [message('b')])
+      expect(await open('b', { id: 'twice' })).toEqual(['busy', undefined])
+    })
+    expect(await store.transaction((tx) => store.inbox.claim(tx, 'shop', [message('1'), message('new')]))).toEqual([
+      'duplicate',
+      'first',
+    ])
   })
 })
 

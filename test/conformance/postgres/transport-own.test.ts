@@ -53,6 +53,39 @@ describe('the PostgreSQL transport', () => {
     }
   })
 
+  it('leaves nothing of a group that is dropped, and its receivers end', async () => {
+    const one = transport({ pollMs: 100 })
+    const channel = await made('topic', one)
+    const left = { ...channel, group: 'left' }
+    await one.prepare([left], 'create')
+    const { receiver, got } = await collect(one, { channel, group: 'left' }, 2)
+    await sendAll(
+      one,
+      channel,
+      Array.from({ length: 20 }, (_, index) => envelope(String(index))),
+    )
+    await expect.poll(() => got.length, { timeout: 5_000 }).toBe(2)
+    await got[0]?.settle('dead', { reason: 'bad' })
+    const rows = async (): Promise<unknown> =>
+      (
+        await run(`select (select count(*)::int from @.ready r where r.place = p.id) as ready,
+          (select count(*)::int from @.taken t where t.place = p.id) as taken,
+          (select count(*)::int from @.dead d where d.place = p.id) as dead
+          from @.place p join @.channel c on c.id = p.channel where c.name = '${channel.name}' and p.name = 'left'`)
+      )[0]
+    expect(await rows()).toEqual({ ready: 18, taken: 1, dead: 1 })
+    await transport().dropGroup?.(left)
+    expect(await rows()).toBeUndefined()
+    const gone = await run(
+      `select count(*)::int as count from @.ready r where not exists (select from @.place p where p.id = r.place)`,
+    )
+    expect(gone).toEqual([{ count: 0 }])
+    receiver.request(10)
+    await expect(receiver.ended).rejects.toMatchObject({ code: 'CHANNEL_NOT_FOUND' })
+    await expect(one.dropGroup?.({ kind: 'queue', name: 'q' })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+    await expect(one.dropGroup?.(channel)).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+  })
+
   it('tells of settlements of one moment, and asks for more, in one statement', async () => {
     const one = transport({ pollMs: 600_000, notify: false })
     const channel = await made('queue', one)

@@ -3,8 +3,9 @@ import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { MessageTransport } from '../../../src/core/contracts/transport.ts'
 import type { ChannelAddress } from '../../../src/core/message.ts'
+import { freePort } from '../../services/free-port.ts'
 import { type RabbitmqInstance, startRabbitmq } from '../../services/rabbitmq-instance.ts'
-import { freePort, proxyTo } from '../../services/toxiproxy.ts'
+import { proxyTo } from '../../services/toxiproxy.ts'
 import { clients, type Entrance } from './clients.ts'
 import {
   type Bench,
@@ -377,7 +378,7 @@ describe.each(clients)('faults of a real server, over $name', (client) => {
     it('silently: a send ends with its deadline, unknown once it has left', async () => {
       const proxy = await proxyTo(instance)
       try {
-        const transport = bench.transport({ ...proxy, heartbeat: 1 })
+        const transport = bench.transport({ ...proxy, heartbeat: 4 })
         const channel = await made(transport)
         await sendAll(transport, channel, [envelope('before')])
         await proxy.toxic('timeout', { timeout: 0 }, 'upstream')

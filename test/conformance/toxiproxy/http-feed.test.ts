@@ -11,7 +11,8 @@ import {
 } from '../../../src/adapters/http-feed/index.ts'
 import { memoryCheckpoints } from '../../../src/adapters/memory/index.ts'
 import type { Envelope } from '../../../src/core/message.ts'
-import { control, freePort } from '../../services/toxiproxy.ts'
+import { freePort } from '../../services/free-port.ts'
+import { control } from '../../services/toxiproxy.ts'
 
 const until = async (holds: () => boolean): Promise<void> => {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))

@@ -13,7 +13,8 @@ import type { SendResult } from '../../../src/core/contracts/transport.ts'
 import { deadlineIn } from '../../../src/core/deadline.ts'
 import type { Envelope } from '../../../src/core/message.ts'
 import type { FairleadError } from '../../../src/errors/index.ts'
-import { control, freePort } from '../../services/toxiproxy.ts'
+import { freePort } from '../../services/free-port.ts'
+import { control } from '../../services/toxiproxy.ts'
 
 const mails = { kind: 'queue', name: 'mails' } as const
 const message = (id: string): Envelope => ({

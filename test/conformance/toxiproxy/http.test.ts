@@ -6,7 +6,8 @@ import { z } from 'zod'
 import { type HttpTransport, httpTransport } from '../../../src/adapters/http/index.ts'
 import type { FairleadError } from '../../../src/errors/index.ts'
 import { createProxy, createServerAdapter, defineContract } from '../../../src/rpi/index.ts'
-import { control, freePort } from '../../services/toxiproxy.ts'
+import { freePort } from '../../services/free-port.ts'
+import { control } from '../../services/toxiproxy.ts'
 
 const Shop = defineContract('shop', {
   look: {

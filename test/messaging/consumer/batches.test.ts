@@ -47,6 +47,25 @@ describe('a batch', () => {
     expect(batches).toEqual([['a'], ['b', 'c', 'd']])
   })
 
+  test('of which one is lost and which fails: those of its key behind it go back, for it has to be done before them', async () => {
+    const first = gate()
+    const { broker, settle, batches } = await batching(batchOf(4), async (ids) => {
+      if (ids.length < 4) return
+      await first.promise
+      throw new Error('transient')
+    })
+    const ids = ['a1', 'b', 'a2', 'a3']
+    const handed = ids.map((id) => broker.deliver({ id, key: id.slice(0, 1) }))
+    await settle()
+    handed[0]?.lose()
+    first.resolve()
+    await settle()
+    expect(handed.slice(2).map(({ verdict }) => verdict)).toEqual(['retry', 'retry'])
+    // The other key goes on at once.
+    expect(batches).toEqual([ids, ['b']])
+    expect(handed[1]?.verdict).toBe('ack')
+  })
+
   test('of n: no sooner, and exactly n', async () => {
     const { broker, settle, batches } = await batching(batchOf(3))
     const handed = ['a', 'b'].map((id) => broker.deliver({ id }))

@@ -90,6 +90,44 @@ describe('lanes', () => {
     expect(['b', 'c', 'd'].map((id) => lanes.passes(held(id, 2), 'k'))).toEqual([false, false, false])
   })
 
+  it('know the place of one that comes again while the broker is still being told of its first coming', () => {
+    const lanes = new Lanes()
+    const [a, b, c] = ['a', 'b', 'c'].map((id) => held(id, 0)) as [Held, Held, Held]
+    lanes.enter(a, 'k')
+    lanes.goesBack(b)
+    lanes.goesBack(c)
+    const again = ['a', 'b', 'c'].map((id) => held(id, 1))
+    const passed = again.map((one) => {
+      const passes = lanes.passes(one, 'k')
+      if (passes) lanes.goesBack(one)
+      return passes
+    })
+    // The broker refuses what it was told of the first.
+    lanes.goesBack(a)
+    expect(passed).toEqual([true, true, true])
+    expect(['a', 'b', 'c'].map((id) => lanes.passes(held(id, 2), 'k'))).toEqual([false, false, false])
+  })
+
+  it('know the place of one that the broker is told of late, when one behind it is here again before', () => {
+    const lanes = new Lanes()
+    for (const id of ['a', 'b']) lanes.goesBack(held(id, 0))
+    const [a, b] = [held('a', 1), held('b', 1)]
+    for (const one of [a, b]) {
+      expect(lanes.passes(one, 'k')).toBe(false)
+      lanes.enter(one, 'k')
+    }
+    for (const one of [a, b]) lanes.goesBack(one)
+    lanes.leave(b)
+    // a is refused, and said again: it stands in the lane meanwhile.
+    const early = held('b', 2)
+    expect(lanes.passes(early, 'k')).toBe(false)
+    lanes.enter(early, 'k')
+    lanes.leave(a)
+    for (const one of [a, early]) lanes.goesBack(one)
+    lanes.leave(early)
+    expect(['a', 'b'].map((id) => lanes.passes(held(id, id === 'a' ? 2 : 3), 'k'))).toEqual([false, false])
+  })
+
   it('let nothing by as long as the broker takes one before it for ours', async () => {
     const lanes = new Lanes()
     const [a, b] = [held('a', 0), held('b', 0)]

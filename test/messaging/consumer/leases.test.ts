@@ -74,6 +74,24 @@ describe('leases', () => {
     expect(aborted).toMatchObject([{ code: 'LEASE_LOST' }])
   })
 
+  test('one that came with hardly any lease left does not make those after it be looked at as often', async () => {
+    const { broker, settle, clock } = await bench({
+      handlers: { placed: ({ id }) => (id === 'late' ? undefined : never()) },
+    })
+    broker.deliver({ id: 'late', leaseMs: 0.003 })
+    await settle()
+    const kept = broker.deliver({ leaseMs: 30_000 })
+    let rings = 0
+    const { setTimer } = clock
+    clock.setTimer = (callback, ms, arg) => {
+      rings++
+      return setTimer.call(clock, callback as (arg: unknown) => void, ms, arg)
+    }
+    await clock.advance(60_000)
+    expect(kept.extended.length).toBeGreaterThanOrEqual(5)
+    expect(rings).toBeLessThan(20)
+  })
+
   test('nothing is renewed where there is no lease, or no way; and no timer is left when nothing is held', async () => {
     const { broker, settle, clock, consumer } = await bench({ throttle: false })
     const [none, noWay] = [broker.deliver({}), broker.deliver({ leaseMs: 300, noExtend: true })]

@@ -160,6 +160,6 @@ test('order per key, under failures, wishes, lost leases and brokers that cannot
       }),
       play,
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 60) },
+    { numRuns: Number(process.env['RUNS'] ?? 300) },
   )
 }, 300_000)

@@ -65,6 +65,107 @@ describe('several relays', () => {
   })
 })
 
+describe('a relay that gives partitions to one that joins', () => {
+  let s: Shop
+  beforeEach(() => {
+    s = shop()
+  })
+  afterEach(() => s.end())
+
+  it('settles what it has sent before it gives them away: nothing is sent twice', async () => {
+    const first = s.relay({ name: 'a', batch: 20 })
+    // Each send takes a while, so that there is always something out.
+    s.transport.answer = () => new Promise((resolve) => s.clock.setTimer(() => resolve(accepted), 30, undefined))
+    await first.start()
+    let published = 0
+    const run = async (rounds: number): Promise<void> => {
+      for (let round = 0; round < rounds; round++) {
+        await s.publish(...Array.from({ length: 4 }, () => order(`o-${published}`, `k-${published++ % 50}`)))
+        await s.clock.advance(50)
+      }
+    }
+    await run(20)
+    const others = ['b', 'c', 'd'].map((name) => s.relay({ name, batch: 20 }))
+    for (const other of others) {
+      await other.start()
+      await run(150)
+    }
+    await s.clock.advance(60_000)
+    expect([first, ...others].map((relay) => relay.health().partitions)).toEqual([16, 16, 16, 16])
+    expect(await s.outbox.stats()).toMatchObject({ backlog: 0 })
+    expect(s.transport.taken.length).toBe(published)
+    expect(new Set(s.transport.taken).size).toBe(published)
+  })
+
+  it('begins nothing new of them meanwhile, and loses them when it cannot settle before its lease ends', async () => {
+    const first = s.relay({ name: 'a' })
+    await first.start()
+    s.interrupt = (what) => {
+      if (what === 'settle') throw new Error('away')
+    }
+    const ids = Array.from({ length: 64 }, (_, at) => `o-${at}`)
+    await s.publish(...ids.map((id) => order(id)))
+    await s.clock.advance(100)
+    expect(s.transport.taken.length).toBeGreaterThan(10)
+    const second = s.relay({ name: 'b' })
+    await second.start()
+    await s.clock.advance(4_000)
+    expect(first.health().partitions).toBe(32)
+    // Those of which nothing was sent.
+    const had = second.health().partitions
+    expect(had).toBeLessThan(32)
+    await s.clock.advance(13_000)
+    expect([first, second].map((relay) => relay.health().partitions)).toEqual([32, 32])
+    s.interrupt = undefined
+    await s.clock.advance(30_000)
+    expect(await s.outbox.stats()).toMatchObject({ backlog: 0 })
+  })
+
+  it('keeps them after all when the other one has left before it had them', async () => {
+    const held = gate<typeof accepted>()
+    s.transport.answer = () => held.promise
+    const first = s.relay({ name: 'a', leaseMs: 30_000, sendTimeoutMs: 18_000 })
+    await first.start()
+    const ids = Array.from({ length: 40 }, (_, at) => `o-${at}`)
+    await s.store.transaction((tx) =>
+      s.outbox.publish(
+        tx,
+        Orders,
+        ids.map((id) => order(id)),
+      ),
+    )
+    await s.clock.advance(9_000)
+    const second = s.relay({ name: 'b', leaseMs: 30_000 })
+    await second.start()
+    await s.clock.advance(1_500)
+    expect(first.health().partitions).toBe(32)
+    await second.close()
+    expect(second.health().state).toBe('closed')
+    held.open(accepted)
+    await s.clock.advance(11_000)
+    expect(first.health().partitions).toBe(64)
+    await s.clock.advance(1_000)
+    expect([...s.transport.taken].sort()).toEqual([...ids].sort())
+    expect(await s.outbox.stats()).toMatchObject({ backlog: 0 })
+  })
+})
+
+describe('a relay that is closed before it held any partition', () => {
+  it('takes no share from the others', async () => {
+    const s = shop()
+    const first = s.relay({ name: 'a' })
+    await first.start()
+    const second = s.relay({ name: 'b' })
+    await second.start()
+    expect(second.health().partitions).toBe(0)
+    await second.close()
+    await s.clock.advance(8_000)
+    expect(first.health().partitions).toBe(64)
+    expect(s.of('relay-leases')).toHaveLength(1)
+    await s.end()
+  })
+})
+
 describe('a lease', () => {
   let s: Shop
   beforeEach(() => {

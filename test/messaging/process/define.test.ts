@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { createOutbox, queue } from '../../../src/messaging/index.ts'
 import { createProcessRunner, defineProcess, explain } from '../../../src/messaging/process/index.ts'
 import { memoryLab } from '../memory-lab.ts'
-import { channelsOf, othersOf, placeOrder } from './order.ts'
+import { channelsOf, othersOf, placeOrder, serviceOf } from './order.ts'
 
 const on = channelsOf('shop')
 const refused = expect.objectContaining({ code: 'INVALID_OPTIONS' })
@@ -120,6 +120,22 @@ describe('a process that is written down', () => {
       { odd: 1 },
     ])
       expect(() => createProcessRunner({ ...good, ...wrong } as never), JSON.stringify(wrong)).toThrow(refused)
+  })
+
+  it('a runner is closed once, within the time that was said first; what is no time closes nothing', async () => {
+    const lab = memoryLab()
+    const on = channelsOf('closing')
+    const others = await othersOf(lab, on)
+    const service = await serviceOf(lab, placeOrder('closing', on, lab.note))
+    await expect(service.runner.close({ withinMs: -1 })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+    await expect(service.runner.close({ within: 1 } as object)).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+    expect(Object.values(service.runner.health()).map(({ state }) => state)).not.toContain('closed')
+    const closing = service.runner.close({ withinMs: 500 })
+    expect(service.runner.close()).toBe(closing)
+    await closing
+    expect(new Set(Object.values(service.runner.health()).map(({ state }) => state))).toEqual(new Set(['closed']))
+    await service.stop()
+    await others.stop()
   })
 
   it('a handler that sends what it did not say it would is a fault of the program', async () => {

@@ -7,10 +7,13 @@ import type { Outbox } from '../../../src/messaging/outbox/index.ts'
 import {
   createProcessRunner,
   defineProcess,
+  type ProcessContextOf,
   type ProcessPlace,
   type ProcessRunner,
+  type ProcessStateOf,
   type StepStatus,
 } from '../../../src/messaging/process/index.ts'
+import type { ChannelMessage, ReplyOut, TypesOf } from '../../../src/messaging/types.ts'
 
 interface ClientTx {
   query(text: string): Promise<void>
@@ -42,6 +45,48 @@ const Order = z.object({ orderId: z.string(), status: z.enum(['PENDING', 'DONE']
 const base = defineProcess('place-order', { state: Order })
 const steps = base.using<ClientTx>().step('payment', Payments, 'payment.take').step('ticket', Kitchen, 'ticket.create')
 const started = { id: () => 'x', state: () => ({ orderId: 'x', status: 'PENDING' as const }) }
+
+// Written beside the process, with names for what they are given.
+type Going = ProcessContextOf<typeof late>
+const late = steps.onTimeout('late', (process) => finish(process))
+const finish = (process: ProcessContextOf<typeof steps>): void => {
+  expectTypeOf(process.state).toEqualTypeOf<{ orderId: string; status: 'PENDING' | 'DONE' }>()
+  expectTypeOf(process.tx).toEqualTypeOf<ClientTx>()
+  // @ts-expect-error there is no such step
+  process.is('paymant')
+  // @ts-expect-error there is no timeout yet
+  process.timeout('late', 1)
+  if (process.is('payment') === 'done') process.complete()
+}
+const began = ({ data, type }: ChannelMessage<typeof Orders, 'order.created'>, process: Going): void => {
+  expectTypeOf(data).toEqualTypeOf<{ orderId: string; cents: number }>()
+  expectTypeOf(type).toEqualTypeOf<'order.created'>()
+  process.send('payment', { cents: data.cents })
+  // @ts-expect-error cents is a number
+  process.send('payment', { cents: '1' })
+  process.timeout('late', 1_000)
+  // @ts-expect-error there is no such timeout
+  process.timeout('soon', 1_000)
+}
+const ticket = (reply: ReplyOut<TypesOf<typeof Kitchen>['ticket.create']>, process: Going): void => {
+  expectTypeOf(reply).toEqualTypeOf<{ ticketId: string }>()
+  finish(process)
+}
+
+test('handlers that are written outside have names for what they are given', () => {
+  late
+    .starts(Orders, 'order.created', { ...started, handle: began })
+    .on(PaymentEvents, 'payment.taken', { answers: 'payment', handle: (_, process) => finish(process) })
+    .onReply('ticket', { reply: ticket, failure: (_, __, process) => finish(process) })
+    .onUnknown('ticket', finish, { sends: ['payment'] })
+    .onUndone((_, process) => finish(process))
+  // @ts-expect-error another message
+  late.on(PaymentEvents, 'payment.taken', { handle: began })
+  expectTypeOf<ProcessStateOf<typeof late>>().toEqualTypeOf<{ orderId: string; status: 'PENDING' | 'DONE' }>()
+  expectTypeOf<ProcessContextOf<string>>().toEqualTypeOf<never>()
+  // @ts-expect-error the channel has no such type
+  type _Nothing = ChannelMessage<typeof Orders, 'order.creatd'>
+})
 
 test('a handler is told what its message, its state and its transaction are', () => {
   steps

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Backlog, MessageTransport } from '../../../src/core/contracts/transport.ts'
 import { createError } from '../../../src/errors/classes.ts'
 import { errorOf } from '../kit.ts'
-import { type CustomerOptions, channelOf, customer, replicaOf, sourceOf } from './kit.ts'
+import { CHANGES, type CustomerOptions, channelOf, customer, ended, replicaOf, sourceOf } from './kit.ts'
 import { memoryLab } from './memory-lab.ts'
 
 const setUp = async (options: Partial<CustomerOptions> = {}) => {
@@ -28,15 +28,7 @@ const setUp = async (options: Partial<CustomerOptions> = {}) => {
   })
   await replica.start()
   await lab.until(async () => (await replica.staleness()).state === 'live')
-  const settled = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false
-    const ends = work.finally(() => {
-      done = true
-    })
-    ends.catch(() => undefined)
-    await lab.until(() => done)
-    return ends
-  }
+  const settled = <T>(work: Promise<T>): Promise<T> => ended(lab, work)
   return { lab, source, replica, settled, broker: (is: typeof broker) => void (broker = is) }
 }
 const called = async () => customer('called')
@@ -114,6 +106,70 @@ describe('the age of a copy', () => {
     expect(await replica.read('a', { maxAgeMs: 10_000, otherwise: called })).toMatchObject({ from: 'call' })
     expect(await replica.read('a', { maxAgeMs: 60_000, otherwise: called })).toMatchObject({ from: 'copy' })
     await replica.close()
+  })
+
+  it('counts what is held here, and what waits for its next attempt: messages that were handled since do not hide it', async () => {
+    let stuck = false
+    let failing = false
+    let free: () => void = () => undefined
+    const { lab, source, replica } = await setUp({
+      changes: {
+        ...CHANGES,
+        'customer.changed': async (message, context) => {
+          if (stuck && message.data.id === 'slow') await new Promise<void>((resolve) => (free = resolve))
+          if (failing && message.data.id === 'slow') throw new Error('not yet')
+          return CHANGES['customer.changed']?.(message, context)
+        },
+      },
+      retries: { immediate: 0, delayedMs: [20_000] },
+    })
+    stuck = true
+    await source.change('slow', customer('slow'))
+    await lab.pass(10_000)
+    await source.change('b', customer('b'))
+    await lab.pass(100)
+    expect(await replica.read('b')).toMatchObject({ value: customer('b') })
+    const held = await replica.staleness()
+    expect(held.waiting).toBe(0)
+    expect(held.behindMs).toBeGreaterThanOrEqual(10_000)
+    stuck = false
+    failing = true
+    free()
+    await lab.pass(1_000)
+    failing = false
+    await source.change('c', customer('c'))
+    await lab.pass(100)
+    expect(await replica.read('c')).toMatchObject({ value: customer('c') })
+    expect((await replica.staleness()).behindMs).toBeGreaterThanOrEqual(11_000)
+    await lab.until(async () => (await replica.read('slow')).value !== undefined)
+    await lab.pass(100)
+    expect((await replica.staleness()).behindMs).toBe(0)
+    await replica.close()
+  })
+
+  it('is asked for by itself: a read that wants nothing of it says how old the copy is, not how long ago somebody asked', async () => {
+    const { lab, replica } = await setUp()
+    await lab.pass(3_600_000)
+    expect((await replica.read('a')).ageMs).toBeLessThanOrEqual(6_000)
+    await replica.close()
+  })
+
+  it('a first message says nothing of those before it that still wait', async () => {
+    const { lab, source, replica, broker } = await setUp()
+    await replica.close()
+    const again = replicaOf(lab, await lab.process(), 'copy', lab.transport(), channelOf('customers'), {
+      snapshot: source.snapshot(),
+      probeEveryMs: 3_600_000,
+    })
+    await lab.pass(50_000)
+    const starting = again.start()
+    await source.alive()
+    await starting
+    await lab.pass(100)
+    // Nobody has asked the broker so far: only what was known when it was loaded is known.
+    expect((await again.read('a')).ageMs).toBeGreaterThanOrEqual(50_000)
+    broker('up')
+    await again.close()
   })
 
   it('is that of the last message where the broker cannot say: a heartbeat keeps it young', async () => {

@@ -220,3 +220,14 @@ export function replicaOf(
 
 /** Only what is there. */
 export const live = (rows: readonly Row[]): readonly Row[] => rows.filter(({ gone }) => !gone)
+
+/** Waits for work that virtual time has to bring about. Answers, or rejects, as it does. */
+export async function ended<T>(lab: Pick<ReplicaLab, 'until'>, work: Promise<T>): Promise<T> {
+  let done = false
+  const ends = work.finally(() => {
+    done = true
+  })
+  ends.catch(() => undefined)
+  await lab.until(() => done)
+  return ends
+}

@@ -128,6 +128,46 @@ describe('a table in SQL', () => {
     expect(await errorOf(() => table.write(undefined, live, [none], 0))).toMatchObject({ code: 'MESSAGE_INVALID' })
   })
 
+  it('says what about a table would make one entry of two', async () => {
+    const made = async (definition: string, index?: string) => {
+      const name = `merging_${++merging}`
+      await lab.own.execute(`create table ${name} (${definition}, version int not null, gone_at int, name text)`, [])
+      if (index !== undefined) await lab.own.execute(`create unique index ${name}_own on ${name} (${index})`, [])
+      return await errorOf(() => sqlReplicaTable(lab.own, { table: name, columns: { name: 'text' } }).check())
+    }
+    let merging = 0
+    expect(await made('id text primary key collate nocase')).toMatchObject({ code: 'INCOMPATIBLE' })
+    expect((await made('id text primary key collate rtrim')).message).toMatch(/compares "id" by rtrim/i)
+    expect((await made('id text not null')).message).toContain('has no unique "id"')
+    expect((await made('id text not null', 'id, name')).message).toContain('has no unique "id"')
+    expect((await made('id text primary key', 'name')).message).toContain('unique index "merging_5_own"')
+    expect((await made('id text primary key', 'lower(name)')).message).toContain('drop it')
+    for (const [definition, index] of [
+      ['id integer primary key', undefined],
+      ['id text primary key', 'id, name'],
+      ['id text not null', 'id'],
+    ] as const)
+      await expect(made(definition, index)).rejects.toThrow('nothing was thrown')
+  })
+
+  it('finds a table however its name is written, and refuses a schema', async () => {
+    await makeTable(lab.own, 'Mixed_Case')
+    const table = tableOf(lab.own, 'mixed_CASE')
+    await table.check()
+    expect(await table.beside(2)).toBe(true)
+    expect(await table.isBeside(2)).toBe(true)
+    await table.write(undefined, { generation: 2, beside: true }, [{ key: 'a', version: 1n, value: customer('a') }], 0)
+    expect(await table.beside(2)).toBe(false)
+    await table.swap(2)
+    expect(await table.read(undefined, 'a')).toMatchObject({ value: { name: 'a' } })
+    await table.beside(3)
+    await table.discard(3)
+    await table.discard(3)
+    expect(await table.isBeside(3)).toBe(false)
+    const error = await errorOf(() => tableOf(lab.own, 'mixed_case', 'other'))
+    expect(error).toMatchObject({ code: 'INVALID_OPTIONS', details: { option: 'schema' } })
+  })
+
   it('refuses options that make no sense', async () => {
     const of = (options: object) => errorOf(() => sqlReplicaTable(lab.own, options as never))
     for (const options of [

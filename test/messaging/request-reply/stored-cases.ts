@@ -169,7 +169,15 @@ export function storedCases(
       ])
       await lab.until(() => here.quotes.stats().failures === 2)
       expect(await here.quotes.pending()).toEqual([])
-      expect(here.quotes.stats()).toEqual({ requested: 3, replies: 1, failures: 2, timeouts: 0, late: 0, unknown: 0 })
+      expect(here.quotes.stats()).toEqual({
+        requested: 3,
+        replies: 1,
+        failures: 2,
+        timeouts: 0,
+        late: 0,
+        unknown: 0,
+        purged: 0,
+      })
       await here.stop()
       await there.stop()
     })

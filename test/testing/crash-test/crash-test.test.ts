@@ -1,4 +1,6 @@
 // What crashTest itself promises: a right program passes, what is wrong is found again by its seed, and a test that is wrong is told so.
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   CrashTestFailure,
@@ -46,6 +48,7 @@ const refusal = (system: unknown, invariant: unknown = () => {}, options: unknow
 
 afterEach(() => {
   delete process.env.FAIRLEAD_CRASH_SEED
+  delete process.env.FAIRLEAD_CRASH_SHARD
 })
 
 describe('crashTest', () => {
@@ -165,9 +168,170 @@ describe('crashTest', () => {
     const options = { schedules: 20, faults: 0 }
     const report = await crashTest(polling, () => {}, { ...options, done: ({ count }) => count > 10 })
     expect(report.virtualMs / report.schedules).toBeLessThan(5_000)
-    // Without: until patience is at its end.
-    const patient = await crashTest(polling, () => {}, { ...options, patienceMs: 20_000 })
+    // Without: when patience is at its end, and nothing is judged then.
+    const judged: unknown[] = []
+    const failure = (await crashTest(polling, (facts) => judged.push(facts), { ...options, patienceMs: 20_000 }).catch(
+      (error: unknown) => error,
+    )) as CrashTestFailure
+    expect(failure.message).toMatch(/^crash test: it is never quiet without any fault\n/)
+    expect(failure.message).toContain(
+      'not quiet 20000 ms (virtual) after its last fault: the last step was poll of poller',
+    )
+    expect(judged).toEqual([])
+    const patient = await crashTest(polling, () => {}, { ...options, patienceMs: 20_000, done: () => false })
     expect(patient.virtualMs / patient.schedules).toBeGreaterThanOrEqual(20_000)
+  })
+
+  it('says of a schedule that it is never quiet, and what still happens, instead of judging it', async () => {
+    const restless = (world: CrashWorld): readonly string[] => {
+      const tries: string[] = []
+      world.service('shop', async (own) => {
+        // Asks for ever where it was once refused.
+        const ask = (): Promise<void> => own.step('mailer.send', () => void tries.push('sent'))
+        const again = (): void =>
+          void own.step('again', () => tries.push('again')).finally(() => own.clock.setTimer(again, 100, 0))
+        await ask().catch(again)
+      })
+      return tries
+    }
+    const failure = (await crashTest(restless, () => {}, { schedules: 200, patienceMs: 5_000 }).catch(
+      (error: unknown) => error,
+    )) as CrashTestFailure
+    expect(failure.message).toMatch(/^crash test: it is never quiet in schedule \d+ of 200 \(seed \d+\), shrunk from/)
+    expect(failure.message).toContain('the last step was again of shop')
+  })
+
+  it('waits for timers that are longer than a lease, where it is told to', async () => {
+    const later = (world: CrashWorld): { done: boolean } => {
+      const state = { done: false }
+      world.service('late', (own) => {
+        own.clock.setTimer(() => void own.step('work', () => void (state.done = true)), 30_000, undefined)
+      })
+      return state
+    }
+    const worked = ({ done }: { done: boolean }): void => expect(done).toBe(true)
+    await expect(crashTest(later, worked, { schedules: 5, faults: 0 })).rejects.toThrow('without any fault')
+    await crashTest(later, worked, { schedules: 5, faults: 0, quietMs: 31_000 })
+  })
+
+  it('comes to the same schedules by shards, each its own', async () => {
+    const of = async (shard?: '1/2' | '2/2' | '3/3'): Promise<number> => {
+      const { schedules, steps } = await crashTest(forgetful, () => {}, { schedules: 25, seed: 4, shard })
+      ran.push(schedules)
+      return steps
+    }
+    const ran: number[] = []
+    const [one, two] = [await of('1/2'), await of('2/2')]
+    expect(one + two).toBe(await of())
+    expect(ran).toEqual([12, 13, 25])
+    await of('3/3')
+    expect(ran.at(-1)).toBe(8)
+    process.env.FAIRLEAD_CRASH_SHARD = '1/2'
+    expect(await of()).toBe(one)
+    // What a shard has found is found by its seed alone, in that shard and without it.
+    const { seed, schedule, message } = await failureOf({ seed: 100 })
+    expect(message).toMatch(/by schedule \d+ of 500 of shard 1\/2 \(seed \d+\)/)
+    expect(seed % 2).toBe(1)
+    expect((await failureOf({ seed, schedules: 1 })).schedule).toEqual(schedule)
+    delete process.env.FAIRLEAD_CRASH_SHARD
+    expect((await failureOf({ seed, schedules: 1 })).schedule).toEqual(schedule)
+  })
+
+  it('strikes what only a fault leads to: the undoing of what a crash has left half done', async () => {
+    const halves = (world: CrashWorld): { state: string; refunds: number } => {
+      const bank = { state: 'new', refunds: 0 }
+      world.service('shop', async (own) => {
+        if ((await own.step('ledger.read', () => bank.state)) === 'charging') {
+          // Wrong: whoever dies between the two gives the money back twice.
+          await own.step('bank.refund', () => void bank.refunds++)
+          await own.step('ledger.cancel', () => void (bank.state = 'cancelled'))
+        } else if (bank.state === 'new') {
+          await own.step('ledger.begin', () => void (bank.state = 'charging'))
+          await own.step('bank.charge', () => undefined)
+          await own.step('ledger.done', () => void (bank.state = 'done'))
+        }
+      })
+      return bank
+    }
+    const failure = (await crashTest(halves, ({ refunds }) => expect(refunds).toBeLessThan(2)).catch(
+      (error: unknown) => error,
+    )) as CrashTestFailure
+    expect(failure.story).toMatch(/(bank\.refund|ledger\.cancel) \(the 1st time\)/)
+    expect(failure.schedule.faults.length).toBe(2)
+    const again = (await crashTest(halves, ({ refunds }) => expect(refunds).toBeLessThan(2), {
+      seed: failure.seed,
+      schedules: 1,
+    }).catch((error: unknown) => error)) as CrashTestFailure
+    expect(again.story).toBe(failure.story)
+  })
+
+  it('shrinks to what fails for the same reason, where there is such a one', async () => {
+    const two = (world: CrashWorld): Set<string> => {
+      const wrong = new Set<string>()
+      world.service('shop', async (own) => {
+        for (const name of ['a', 'b']) await own.step(name, () => undefined).catch(() => wrong.add(name))
+      })
+      return wrong
+    }
+    let both = 0
+    for (let seed = 1; seed < 60; seed++) {
+      const said: string[] = []
+      const says = (wrong: ReadonlySet<string>): void => {
+        if (wrong.size === 2) both++
+        const name = wrong.has('a') ? 'a' : wrong.has('b') ? 'b' : undefined
+        if (name === undefined) return
+        said.push(`${name} is wrong`)
+        throw new Error(said.at(-1))
+      }
+      const options = { seed, schedules: 1, kinds: ['refused'] } as const
+      const failure = (await crashTest(two, says, options).catch((error: unknown) => error)) as CrashTestFailure
+      if (!(failure instanceof CrashTestFailure)) continue
+      expect((failure.cause as Error).message).toBe(said[0])
+      expect(failure.schedule.faults.length).toBe(1)
+    }
+    expect(both).toBeGreaterThan(10)
+  })
+
+  it('has virtual time stand still while a step does something real', async () => {
+    const packing = (world: CrashWorld): { tookMs: number } => {
+      const facts = { tookMs: 0 }
+      world.service('shop', async (own) => {
+        own.clock.setTimer(() => undefined, 60_000, undefined)
+        const before = own.clock.now()
+        const pack = promisify(gzip)
+        await own.step('pack', () => pack(Buffer.alloc(200_000, 'a')), { real: true })
+        facts.tookMs = own.clock.now() - before
+      })
+      return facts
+    }
+    const quick = ({ tookMs }: { tookMs: number }): void => expect(tookMs).toBe(1)
+    await crashTest(packing, quick, { schedules: 5, faults: 0, kinds: ['crash'] })
+  })
+
+  it('does not wait for whoever sleeps though he is dead', async () => {
+    const report = await crashTest(
+      (world) => {
+        let ring = (): void => {}
+        const bell = new Promise<void>((resolve) => {
+          ring = resolve
+        })
+        world.service('shop', async (own) => {
+          // A promise that outlives the process: what follows it is begun by a dead one.
+          void bell.then(() => own.sleep(10))
+          // Without any timer the run would be over at once.
+          const tick = (): void => void own.clock.setTimer(tick, 500, undefined)
+          tick()
+          await own.step('work', () => undefined)
+        })
+        world.service('other', async (own) => {
+          await own.sleep(30_000)
+          ring()
+        })
+      },
+      () => {},
+      { kinds: ['crash'], schedules: 50, patienceMs: 100_000 },
+    )
+    expect(report.virtualMs / report.schedules).toBeLessThan(90_000)
   })
 
   it('waits for whoever sleeps, and for what he does then', async () => {
@@ -222,6 +386,8 @@ describe('crashTest', () => {
       faults: 1.5,
       kinds: ['fire'],
       leaseMs: 0,
+      quietMs: 0,
+      shard: '3/2',
       patienceMs: Number.NaN,
       done: true,
       always: 'yes',

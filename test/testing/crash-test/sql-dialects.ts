@@ -24,6 +24,9 @@ export interface Dialect {
 
 const Libsql = createRequire(import.meta.url)('libsql') as new (path: string) => SqliteHandle & { close(): void } & any
 
+/** A driver on an empty SQLite in memory. */
+export const emptySqlite = (): ReturnType<typeof libsqlDriver> => libsqlDriver(new Libsql(':memory:') as any)
+
 export const sqlite: Dialect = {
   name: 'SQLite in memory',
   few: 150,

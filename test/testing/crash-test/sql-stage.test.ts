@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { sqliteStore } from '../../../src/adapters/sqlite/index.ts'
 import { createConsumer, createOutbox, createPublisher, createRelay, queue } from '../../../src/messaging/index.ts'
 import { type CrashTestFailure, type CrashWorld, crashTest, sqlStage } from '../../../src/testing/crash-test/index.ts'
-import { type Dialect, dialects, pglite, sqlite } from './sql-dialects.ts'
+import { type Dialect, dialects, emptySqlite, pglite, sqlite } from './sql-dialects.ts'
 
 const Orders = queue('orders', { placed: z.object({ orderId: z.string() }) })
 const ORDERS = 'create table orders (id text primary key, state text not null)'
@@ -376,6 +377,24 @@ describe('sqlStage', () => {
       /INVALID_OPTIONS.*store/s,
     )
     expect(() => sqlStage({ driver: () => ({}) as never, store, more: 1 } as never)).toThrow(/INVALID_OPTIONS.*more/s)
+  })
+
+  it('can be opened again where opening has failed', async () => {
+    let tries = 0
+    const stage = sqlStage({
+      driver: () => {
+        if (++tries === 1) throw new Error('the file is locked')
+        return emptySqlite()
+      },
+      store: (driver, { clock }) => sqliteStore(driver, { clock }),
+    })
+    const system = (world: CrashWorld): void => {
+      world.database('shop', stage)
+      world.service('shop', () => {})
+    }
+    const run = (): Promise<unknown> => crashTest(system, () => {}, { schedules: 1 })
+    await expect(run()).rejects.toThrow('the file is locked')
+    await expect(run()).resolves.toMatchObject({ schedules: 1 })
   })
 
   it('is one database: two names are refused', async () => {

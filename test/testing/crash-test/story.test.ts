@@ -1,4 +1,8 @@
 // What a failure tells: what has to go wrong, at which line of the user's code, and what happens then.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { topic } from '../../../src/messaging/channel.ts'
@@ -58,6 +62,31 @@ describe('the story', () => {
     expect(failure.story).not.toMatch(/src\/|node:/)
   })
 
+  it('names a line in a folder with parentheses in its name', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'crash (test) '))
+    const file = join(folder, 'system.mjs')
+    const lines = [
+      'export function system(world) {',
+      '  const facts = { crashed: false }',
+      "  world.service('shop', (own) => {",
+      "    if (own.name !== 'shop') facts.crashed = true",
+      "    return own.step('write', () => undefined) // the line",
+      '  })',
+      '  return facts',
+      '}',
+    ]
+    await writeFile(file, lines.join('\n'))
+    try {
+      const { system } = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as {
+        system: (world: CrashWorld) => { crashed: boolean }
+      }
+      const failure = await failureOf(system, ({ crashed }) => expect(crashed).toBe(false), ['crash'])
+      expect(failure.story).toMatch(/system\.mjs:5:\d+\)? {2}return own\.step.* \/\/ the line/)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
   it('names the line of a transaction for its commit', async () => {
     const failure = await failureOf(
       (world) => {
@@ -67,7 +96,7 @@ describe('the story', () => {
           const store = own.store(shop)
           await own.step('tell', () => void told.push('placed'))
           await store.transaction(async (tx) => tx.set('order', 'placed')) // the line
-          await own.sleep(1_000_000)
+          await own.sleep(10_000)
         })
         return { shop, told }
       },

@@ -1,7 +1,9 @@
 // Transports that hand out wrongly: too much, too early, too late, in the wrong order, to the wrong one.
+
 import { sleep } from '../../../src/core/clock.ts'
 import type { Delivery } from '../../../src/core/contracts/transport.ts'
 import type { Envelope } from '../../../src/core/message.ts'
+import { createError } from '../../../src/errors/index.ts'
 import { deliveries, type Mutant, overDelivery, overReceiver, receivers } from './kit.ts'
 
 const text = (body: Uint8Array): Uint8Array => new TextEncoder().encode(new TextDecoder().decode(body))
@@ -35,6 +37,35 @@ const made: Delivery = {
 }
 
 export const deliveringMutants: readonly Mutant[] = [
+  {
+    what: 'keeps a group that was dropped',
+    caught: 'topic: drops a group with what waits for it, and no other',
+    make: () => () => ({ dropGroup: async () => undefined }),
+  },
+  {
+    what: 'keeps for a group that was dropped what had waited for it',
+    caught: 'topic: drops a group with what waits for it, and no other',
+    make: () => {
+      const dropped = new Set<string | undefined>()
+      return (real) => ({
+        dropGroup: async ({ group }) => void dropped.add(group),
+        prepare: async (channels, mode) => {
+          if (mode === 'check' && channels.some(({ group }) => dropped.has(group)))
+            throw createError({ code: 'CHANNEL_NOT_FOUND' })
+          await real.prepare(channels, mode)
+        },
+      })
+    },
+  },
+  {
+    what: 'drops all groups with one',
+    caught: 'topic: drops a group with what waits for it, and no other',
+    make: () => (real) => ({
+      dropGroup: async (place) => {
+        for (const group of ['used', 'left']) await real.dropGroup?.({ ...place, group })
+      },
+    }),
+  },
   {
     what: 'loses one message in fifty',
     caught: 'queue: shares many messages among 50 receivers, each to one of them',

@@ -104,6 +104,7 @@ function over(real: () => MessageTransport): MessageTransport {
     name: real().name,
     capabilities: real().capabilities,
     prepare: (channels, mode) => real().prepare(channels, mode),
+    dropGroup: async (place) => await real().dropGroup?.(place),
     send: (channel, envelopes, context) => real().send(channel, envelopes, context),
     receive: (from, sink) => real().receive(from, sink),
     inspect: async (from, minPriority) => (await real().inspect?.(from, minPriority)) ?? { waiting: 0 },

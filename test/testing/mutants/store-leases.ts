@@ -121,6 +121,7 @@ export const leaseMutants: readonly StoreMutant[] = [
     caught: [
       'gives the partitions of a relay that died to others when its lease is over, and not before',
       'gives rows of a batch whose relay died to the next one, in order',
+      'does not extend what is beyond its share for a relay that asks again and again, and never gives it back',
     ],
     make: () => (real) => ({
       outbox: {
@@ -168,6 +169,27 @@ export const leaseMutants: readonly StoreMutant[] = [
         },
       })
     },
+  },
+  {
+    what: 'takes what is beyond its share from a relay at once',
+    caught: [
+      'leaves what is beyond its share to a relay until it has settled what it sent and gives it back, and to no other meanwhile',
+    ],
+    make: () => (real) => ({
+      outbox: {
+        async lease(relay, forMs) {
+          const leases = await real.outbox.lease(relay, forMs)
+          const kept = leases.filter(({ surplus }) => surplus !== true)
+          if (kept.length < leases.length) await real.outbox.release(leases.filter((lease) => !kept.includes(lease)))
+          return kept
+        },
+      },
+    }),
+  },
+  {
+    what: 'counts a relay that left before it held anything',
+    caught: ['shares without a relay that leaves before it has held anything'],
+    make: () => (real) => ({ outbox: { release: (leases) => real.outbox.release(leases) } }),
   },
   {
     what: 'gives nothing back',

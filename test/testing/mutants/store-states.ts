@@ -17,7 +17,8 @@ const saving =
     },
   })
 
-const states =
+/** Answers otherwise. */
+export const states =
   (change: (real: MemoryStore) => Partial<States>): MakeStoreChange =>
   () =>
   (real) => ({ states: change(real) })
@@ -27,8 +28,13 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+// What is kept is nothing new.
+const listed = (correlations: Saved['correlations']): readonly string[] =>
+  typeof correlations === 'string' ? [] : (correlations ?? [])
+
 const MAKES = 'makes a state, and changes it from the version that is expected only'
 const FINDS = 'finds a state by what it waits for, until it waits for something else or is done'
+const KEEPS = 'keeps what a state waits for where it is told to, until it is done'
 const DUE = 'gives what is due, earliest first'
 const LISTS = 'lists states of a kind by id, page by page'
 
@@ -134,7 +140,7 @@ export const stateMutants: readonly StoreMutant[] = [
         states: {
           save(tx, kind, id, expected, state, options = {}) {
             const name = JSON.stringify([kind, id])
-            const all = [...new Set([...(before.get(name) ?? []), ...(options.correlations ?? [])])]
+            const all = [...new Set([...(before.get(name) ?? []), ...listed(options.correlations)])]
             before.set(name, all)
             return real.states.save(tx, kind, id, expected, state, { ...options, correlations: all })
           },
@@ -143,11 +149,19 @@ export const stateMutants: readonly StoreMutant[] = [
     },
   },
   {
+    what: 'forgets what a state waits for when that is to be kept',
+    caught: [KEEPS],
+    make: saving((state, options) => [
+      state,
+      { ...options, correlations: options.correlations === 'kept' ? [] : options.correlations },
+    ]),
+  },
+  {
     what: 'finds by the first 255 characters',
     caught: [FINDS],
     make: saving((state, options) => [
       state,
-      { ...options, correlations: (options.correlations ?? []).map((each) => each.slice(0, 255)) },
+      { ...options, correlations: listed(options.correlations).map((each) => each.slice(0, 255)) },
     ]),
   },
   {

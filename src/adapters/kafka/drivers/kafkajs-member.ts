@@ -3,7 +3,7 @@
 // its share drains the surplus and asks for another rebalance.
 
 import { boundedBy } from '../../../core/bounded.ts'
-import { type Clock, nextTurn } from '../../../core/clock.ts'
+import { nextTurn, type Timer } from '../../../core/clock.ts'
 import { endsWithin } from '../../../core/patience.ts'
 import { createError, type FairleadError } from '../../../errors/index.ts'
 import { ASSIGNOR, type ByTopic, type Claim, COMMON_ASSIGNORS, fairShare } from '../assignment.ts'
@@ -19,16 +19,8 @@ import type {
 import { assignerOf } from './kafkajs-assigner.ts'
 import { Pulse } from './kafkajs-pulse.ts'
 import { grouped, keyOf, lost, recordOf } from './kafkajs-records.ts'
+import type { MemberSettings } from './kafkajs-settings.ts'
 import type { KafkaJsClient, KafkaJsConsumer, KafkaJsMessage, KafkaJsRetry } from './kafkajs-types.ts'
-
-/** What all memberships of a driver have alike. */
-export interface MemberSettings {
-  readonly clock: Clock
-  readonly maxWaitMs: number
-  readonly sessionTimeoutMs: number
-  readonly heartbeatMs: number
-  readonly rebalanceTimeoutMs: number
-}
 
 interface Joined {
   readonly memberId: string
@@ -41,11 +33,11 @@ interface Crashed {
 }
 
 const CLOSE_WITHIN_MS = 2_500
-// Over what a rebalance may take.
-const JOIN_WITHIN_MS = 30_000
 // Over what a rebalance and a session may take: that long kafkajs may have nothing to say.
 const SILENT_MS = 10_000
 const DESCRIBED_WITHIN_MS = 10_000
+// After a question about the group that failed: until then another member may have nothing to do.
+const BALANCE_AGAIN_MS = 5_000
 const MOST_CUTS = 5
 
 /** One member. */
@@ -68,6 +60,7 @@ export class KafkaJsMember implements KafkaMember {
   private readonly giving = new Set<string>()
   private wantsRebalance = false
   private balancing = false
+  private later: Timer | undefined
   private state: 'starting' | 'open' | 'closed' = 'starting'
   private first: { readonly resolve: () => void; readonly reject: (error: FairleadError) => void } | undefined
   private closing: Promise<void> | undefined
@@ -123,7 +116,7 @@ export class KafkaJsMember implements KafkaMember {
     consumer.on(CRASH, ({ payload }: { readonly payload: Crashed }) => this.crashed(payload))
     consumer.on(COMMIT_OFFSETS, () => this.committed++)
     consumer.on(FETCH_START, () => this.fetching())
-    const withinMs = settings.rebalanceTimeoutMs + JOIN_WITHIN_MS
+    const withinMs = settings.joinWithinMs
     try {
       this.run().catch((error: unknown) => this.first?.reject(classifyKafka(error)))
       if (!(await endsWithin(assigned, withinMs, settings.clock)))
@@ -181,6 +174,7 @@ export class KafkaJsMember implements KafkaMember {
   close(): Promise<void> {
     this.state = 'closed'
     this.pulse.end()
+    if (this.later !== undefined) this.settings.clock.clearTimer(this.later)
     this.closing ??= (async () => {
       try {
         await endsWithin(this.leave(), CLOSE_WITHIN_MS, this.settings.clock)
@@ -204,20 +198,25 @@ export class KafkaJsMember implements KafkaMember {
     })
   }
 
-  // While it joins kafkajs cannot be stopped: it would go on as a member that nobody knows of.
+  // While it joins kafkajs cannot be stopped: it would go on as a member that nobody knows of. But one that never ends must not keep its connections for ever.
   private async leave(): Promise<void> {
+    const { clock, joinWithinMs } = this.settings
     if (this.joins > 0)
-      await new Promise<void>((resolve) => {
-        this.joinOver = resolve
-      })
+      await endsWithin(
+        new Promise<void>((resolve) => {
+          this.joinOver = resolve
+        }),
+        joinWithinMs,
+        clock,
+      )
     await this.consumer.disconnect()
   }
 
   // An attempt to join that failed leaves kafkajs with what it had, and it goes on as if nothing had been; but what is held back for an assignment waits for one.
   private fetching(): void {
     this.pulse.beat()
+    // There is a fetcher for each broker, and kafkajs hears the first of them only: the wish stands until the attempt has begun.
     if (!this.wantsRebalance && this.joins === 0) return
-    this.wantsRebalance = false
     // kafkajs has no call for it, but joins again when this error comes out of its fetch loop.
     throw Object.assign(new Error('the assignment is made anew'), { type: 'REBALANCE_IN_PROGRESS', retriable: false })
   }
@@ -254,6 +253,8 @@ export class KafkaJsMember implements KafkaMember {
           this.steer(() => this.consumer.seek({ topic, partition, offset: String(next) }))
         }
       }
+    // What comes back after it was given up nobody else wants: to give it up again would go on for ever.
+    const returned = assigned.some((at) => this.giving.has(keyOf(at)))
     this.giving.clear()
     const stays = new Set(kept.map(keyOf))
     const gone = [...before.values()].map(({ at }) => at).filter((at) => !stays.has(keyOf(at)))
@@ -264,7 +265,7 @@ export class KafkaJsMember implements KafkaMember {
       this.pulse.start()
     }
     this.first?.resolve()
-    if (kept.length > 0) void this.balance()
+    if (kept.length > 0 && !returned) void this.balance()
   }
 
   // A consumer that kafkajs has just stopped, and has not told of yet, refuses.
@@ -341,6 +342,7 @@ export class KafkaJsMember implements KafkaMember {
     const { countPartitions } = this
     if (this.balancing || countPartitions === undefined) return
     this.balancing = true
+    let failed = false
     const round = this.rounds
     // After another assignment they are handed out again, and the surplus may be another one; and who joins now has said already what it wants to keep.
     const holds = (): boolean => round === this.rounds && this.joins === 0 && this.state === 'open'
@@ -356,11 +358,22 @@ export class KafkaJsMember implements KafkaMember {
       for (const at of giving) this.giving.add(keyOf(at))
       this.wantsRebalance = true
     } catch {
-      // The next rebalance is another chance.
+      failed = true
     } finally {
       this.balancing = false
-      if (round !== this.rounds && this.places.size > 0 && this.state === 'open') void this.balance()
+      if (this.places.size > 0 && this.state === 'open') {
+        if (round !== this.rounds) void this.balance()
+        else if (failed) this.balanceLater()
+      }
     }
+  }
+
+  // Nobody else would ask again before the next rebalance.
+  private balanceLater(): void {
+    const { clock } = this.settings
+    if (this.later !== undefined) clock.clearTimer(this.later)
+    this.later = clock.setTimer(() => void this.balance(), BALANCE_AGAIN_MS, undefined)
+    clock.unref(this.later)
   }
 
   // What is asked for with each attempt to join.
@@ -369,6 +382,7 @@ export class KafkaJsMember implements KafkaMember {
     if (this.state === 'closed') throw Object.assign(new Error('the member is closed'), { retriable: false })
     // All are asked at each attempt.
     if (name === ASSIGNOR) this.joins++
+    this.wantsRebalance = false
     this.pulse.beat()
     const busy = new Set(this.events.onRebalancing().map(keyOf))
     const claim = { held: {} as Record<string, number[]>, owned: {} as Record<string, number[]> }

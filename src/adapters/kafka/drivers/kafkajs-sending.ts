@@ -2,11 +2,11 @@
 import type { FairleadError } from '../../../errors/index.ts'
 import { brokerError, classifyKafka } from '../classify-kafka.ts'
 import type { NewRecord } from '../driver.ts'
-import type { KafkaJsProducer } from './kafkajs-types.ts'
+import type { KafkaJsSender } from './kafkajs-types.ts'
 
 /** One answer for each, or why all of them failed. */
 export async function send(
-  producer: KafkaJsProducer,
+  producer: KafkaJsSender,
   records: readonly NewRecord[],
 ): Promise<readonly (FairleadError | undefined)[] | FairleadError> {
   const byTopic = new Map<string, { topic: string; messages: object[] }>()
@@ -46,7 +46,8 @@ export function byPlace(records: readonly NewRecord[]): Map<string, NewRecord[]>
   return places
 }
 
-function buffer(bytes: Uint8Array | null): Buffer | null {
+/** Its bytes as kafkajs wants them; not copied. */
+export function buffer(bytes: Uint8Array | null): Buffer | null {
   return bytes === null || Buffer.isBuffer(bytes)
     ? bytes
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -5,6 +5,9 @@ export interface KafkaJsClient {
   admin(options?: { readonly retry?: KafkaJsRetry }): KafkaJsAdmin
   producer(options?: {
     readonly idempotent?: boolean
+    readonly transactionalId?: string
+    readonly transactionTimeout?: number
+    readonly maxInFlightRequests?: number
     readonly allowAutoTopicCreation?: boolean
     readonly retry?: KafkaJsRetry
     readonly createPartitioner?: () => (args: { readonly message: { readonly partition?: number } }) => number
@@ -51,12 +54,30 @@ export interface KafkaJsAdmin {
     topics?: string[]
   }): Promise<{ topic: string; partitions: { partition: number; offset: string; metadata: string | null }[] }[]>
   deleteGroups(groups: string[]): Promise<unknown>
+  describeConfigs(configs: {
+    resources: { type: number; name: string; configNames?: string[] }[]
+    includeSynonyms: boolean
+  }): Promise<{ resources: { configEntries: { configName: string; configValue: string }[] }[] }>
 }
 
 /** Of kafkajs. */
-export interface KafkaJsProducer {
+export interface KafkaJsProducer extends KafkaJsSender {
   connect(): Promise<void>
   disconnect(): Promise<void>
+  transaction(): Promise<KafkaJsTransaction>
+}
+
+/** Of kafkajs. */
+export interface KafkaJsTransaction extends KafkaJsSender {
+  sendOffsets(offsets: {
+    consumerGroupId: string
+    topics: { topic: string; partitions: { partition: number; offset: string }[] }[]
+  }): Promise<void>
+  commit(): Promise<void>
+}
+
+/** Of kafkajs. */
+export interface KafkaJsSender {
   sendBatch(batch: {
     acks?: number
     topicMessages?: {

@@ -3,9 +3,7 @@
 import { boundedBy } from '../../../core/bounded.ts'
 import { type Clock, sleep, systemClock } from '../../../core/clock.ts'
 import { durationOption, invalidOption, knownOptions } from '../../../core/options.ts'
-import { endsWithin } from '../../../core/patience.ts'
-import { uuidV7 } from '../../../core/uuid.ts'
-import { type FairleadError, isFairleadError } from '../../../errors/index.ts'
+import type { FairleadError } from '../../../errors/index.ts'
 import { brokerError, classifyKafka, kafkaErrorOf } from '../classify-kafka.ts'
 import type {
   Committed,
@@ -13,15 +11,22 @@ import type {
   KafkaMember,
   KafkaProducer,
   KafkaReader,
+  KafkaTransactor,
   MemberEvents,
-  NewRecord,
   NewTopic,
   PartitionOffset,
   ReaderEvents,
 } from '../driver.ts'
-import { KafkaJsMember, type MemberSettings } from './kafkajs-member.ts'
-import { byPartition, byPlace, send } from './kafkajs-sending.ts'
-import type { KafkaJsAdmin, KafkaJsClient, KafkaJsProducer } from './kafkajs-types.ts'
+import { commitAsMember, readAsMember } from './as-member.ts'
+import { ofItsGroup, unlessGone } from './deleted-group.ts'
+import { KafkaJsMember } from './kafkajs-member.ts'
+import { isUnknownTopic, KafkaJsProducers, quietly, RETRY } from './kafkajs-producer.ts'
+import { byPartition } from './kafkajs-sending.ts'
+import type { MemberSettings, ProducerSettings } from './kafkajs-settings.ts'
+import { kafkaJsTransactor } from './kafkajs-transactor.ts'
+import type { KafkaJsAdmin, KafkaJsClient } from './kafkajs-types.ts'
+
+export { quietly } from './kafkajs-producer.ts'
 
 /** Options of `kafkaJsDriver`. All may be left out. */
 export interface KafkaJsDriverOptions {
@@ -33,30 +38,47 @@ export interface KafkaJsDriverOptions {
   readonly heartbeatMs?: number | undefined
   /** How long the broker waits for members in a rebalance. Default 60,000. */
   readonly rebalanceTimeoutMs?: number | undefined
+  /**
+   * How long kafkajs may take to write what is sent, with all that it tries by itself; then it is told as `unknown` and another producer goes on. Default 30,000.
+   * More than `requestTimeout` of the client.
+   */
+  readonly deliverWithinMs?: number | undefined
   readonly clock?: Clock | undefined
 }
 
-const OPTIONS = ['maxWaitMs', 'sessionTimeoutMs', 'heartbeatMs', 'rebalanceTimeoutMs', 'clock'] as const
-const CLOSE_WITHIN_MS = 2_500
+const OPTIONS = [
+  'maxWaitMs',
+  'sessionTimeoutMs',
+  'heartbeatMs',
+  'rebalanceTimeoutMs',
+  'deliverWithinMs',
+  'clock',
+] as const
+// Over what a rebalance may take.
+const JOIN_OVER_MS = 30_000
 const AGAIN_MS = 100
 const AGAIN_WITHIN_MS = 8_000
 const MOST_CUTS = 5
+// Of its `ConfigResourceTypes`.
+const TOPIC = 2
 // Longer than a client that tries a few times by itself; they stand in line, and one that never ends would hold up all.
 const ANSWER_WITHIN_MS = 30_000
-// Few and quick: whoever sends decides about the rest, and until the client gives up nobody knows what became of the records.
-const RETRY = { initialRetryTime: 50, maxRetryTime: 500, retries: 3 } as const
 const MEMBER_RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 } as const
+
+interface Settings extends MemberSettings, ProducerSettings {}
 
 class KafkaJsDriver implements KafkaDriver {
   readonly name = 'kafkajs'
+  readonly joinWithinMs: number
   private readonly kafka: KafkaJsClient
-  private readonly settings: MemberSettings
+  private readonly settings: Settings
   private admin: Promise<KafkaJsAdmin> | undefined
   private line: Promise<unknown> = Promise.resolve()
 
-  constructor(kafka: KafkaJsClient, settings: MemberSettings) {
+  constructor(kafka: KafkaJsClient, settings: Settings) {
     this.kafka = kafka
     this.settings = settings
+    this.joinWithinMs = settings.joinWithinMs
   }
 
   async partitions(topic: string): Promise<number | undefined> {
@@ -70,7 +92,7 @@ class KafkaJsDriver implements KafkaDriver {
   }
 
   async createTopics(topics: readonly NewTopic[]): Promise<void> {
-    await this.asked((admin) =>
+    await this.fresh(undefined, (admin) =>
       admin.createTopics({
         // It takes a topic that is not yet known for one that is not there.
         waitForLeaders: false,
@@ -107,52 +129,39 @@ class KafkaJsDriver implements KafkaDriver {
     )
   }
 
-  // kafkajs can commit as a member only: so it joins, for a moment, and notes only what nobody has noted before.
-  async setCommitted(group: string, offsets: readonly PartitionOffset[]): Promise<void> {
-    const topics = [...new Set(offsets.map(({ topic }) => topic))]
-    const member = await this.join(group, topics, IDLE)
-    try {
-      const known = new Map(
-        await Promise.all(topics.map(async (topic) => [topic, await this.committed(group, topic)] as const)),
-      )
-      const missing = offsets.filter(({ topic, partition }) => known.get(topic)?.[partition] === undefined)
-      if (missing.length > 0) await member.commit(missing.map((each) => ({ ...each, note: '' })))
-    } finally {
-      await member.close()
-    }
+  async topicsOf(group: string): Promise<readonly string[]> {
+    const places = await this.fresh(undefined, (admin) => admin.fetchOffsets({ groupId: group }))
+    return places.flatMap(({ topic, partitions }) =>
+      partitions.some(({ offset }) => Number(offset) >= 0) ? topic : [],
+    )
   }
 
-  async producer(): Promise<KafkaProducer> {
-    let producer = await this.connected()
-    const { settings } = this
-    return {
-      produce: async (records) => {
-        const answers = await send(producer, records)
-        if (!isFairleadError(answers)) return this.explained(records, answers)
-        const failure = answers
-        if (kafkaErrorOf(failure) === undefined || failure.effect !== 'none') return records.map(() => failure)
-        // One topic that is gone makes kafkajs refuse all, also if it was asked for long ago.
-        const gone = isUnknownTopic(failure) ? await this.gone(records) : new Set<string>()
-        if (isUnknownTopic(failure)) {
-          void quietly(producer.disconnect(), settings.clock)
-          try {
-            producer = await this.connected()
-          } catch (error) {
-            return records.map(() => error as FairleadError)
-          }
-        }
-        // kafkajs says only that one of the partitions was refused. Each alone says which: what was written before has the same place in the sequence
-        // once more, and the broker leaves it out.
-        const verdicts = new Map<string, FairleadError | undefined>()
-        for (const [place, part] of byPlace(records)) {
-          const { topic } = part[0] as NewRecord
-          const answer = gone.has(topic) ? failure : await send(producer, part)
-          verdicts.set(place, isFairleadError(answer) ? answer : (await this.explained(part, answer))[0])
-        }
-        return records.map(({ topic, partition }) => verdicts.get(`${topic} ${partition}`))
-      },
-      close: () => quietly(producer.disconnect(), settings.clock),
-    }
+  deleteGroup(group: string): Promise<void> {
+    return unlessGone(this.fresh(undefined, (admin) => ofItsGroup(admin.deleteGroups([group]))))
+  }
+
+  async config(topic: string, names: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    const asked = { type: TOPIC, name: topic, configNames: [...names] }
+    const { resources } = await this.fresh(topic, (admin) =>
+      admin.describeConfigs({ resources: [asked], includeSynonyms: false }),
+    )
+    return Object.fromEntries(
+      resources.flatMap(({ configEntries }) => configEntries.map((each) => [each.configName, each.configValue])),
+    )
+  }
+
+  // kafkajs can commit as a member only.
+  setCommitted(group: string, offsets: readonly PartitionOffset[]): Promise<void> {
+    return commitAsMember(this, group, offsets)
+  }
+
+  producer(): Promise<KafkaProducer> {
+    return new KafkaJsProducers(this.kafka, this.settings, (topic) => this.partitions(topic)).make()
+  }
+
+  transactor(name: string, timeoutMs: number): Promise<KafkaTransactor> {
+    const { clock, deliverWithinMs } = this.settings
+    return kafkaJsTransactor(this.kafka, name, timeoutMs, clock, deliverWithinMs)
   }
 
   async join(group: string, topics: readonly string[], events: MemberEvents): Promise<KafkaMember> {
@@ -165,49 +174,21 @@ class KafkaJsDriver implements KafkaDriver {
     return member
   }
 
-  // kafkajs has no consumer without a group: one of a name that nobody else has, which commits nothing and is deleted at the end.
-  async read(from: readonly PartitionOffset[], events: ReaderEvents): Promise<KafkaReader> {
-    const topics = [...new Set(from.map(({ topic }) => topic))]
-    const group = `fairlead-reader-${uuidV7(this.settings.clock)}`
-    const places = new Map(from.map((place) => [`${place.topic} ${place.partition}`, place.offset]))
-    let member: KafkaJsMember
-    const self: MemberEvents = {
-      onRebalancing: () => [],
-      onAssigned: (assigned, kept) => {
-        const same = new Set(kept.map(({ topic, partition }) => `${topic} ${partition}`))
-        for (const each of assigned) {
-          const place = `${each.topic} ${each.partition}`
-          const offset = places.get(place)
-          if (same.has(place) || offset === undefined) continue
-          member.seek({ ...each, offset })
-          member.resume([each])
-        }
-      },
-      onRevoking: async () => {},
-      onLost: () => {},
-      onRecords: (at, records) => {
-        places.set(`${at.topic} ${at.partition}`, (records.at(-1)?.offset ?? -1) + 1)
-        events.onRecords(at, records)
-      },
-      onEnded: (error) => events.onEnded(error),
-    }
-    member = new KafkaJsMember(this.kafka, group, topics, self, this.settings, MEMBER_RETRY, undefined)
-    await member.start()
-    return {
-      pause: (partitions) => member.pause(partitions),
-      resume: (partitions) => member.resume(partitions),
-      seek: (to) => {
-        places.set(`${to.topic} ${to.partition}`, to.offset)
-        member.seek(to)
-      },
-      close: async () => {
-        await member.close()
-        await quietly(
+  // kafkajs has no consumer without a group.
+  read(from: readonly PartitionOffset[], events: ReaderEvents): Promise<KafkaReader> {
+    const { clock } = this.settings
+    return readAsMember(
+      clock,
+      from,
+      events,
+      (group, topics, self) =>
+        new KafkaJsMember(this.kafka, group, topics, self, this.settings, MEMBER_RETRY, undefined),
+      (group) =>
+        quietly(
           this.asked((admin) => admin.deleteGroups([group])),
-          this.settings.clock,
-        )
-      },
-    }
+          clock,
+        ),
+    )
   }
 
   async close(): Promise<void> {
@@ -220,67 +201,22 @@ class KafkaJsDriver implements KafkaDriver {
       )
   }
 
-  private async connected(): Promise<KafkaJsProducer> {
-    const producer = this.kafka.producer({
-      idempotent: true,
-      allowAutoTopicCreation: false,
-      retry: RETRY,
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition ?? 0,
-    })
-    try {
-      await producer.connect()
-      return producer
-    } catch (error) {
-      void quietly(producer.disconnect(), this.settings.clock)
-      throw classifyKafka(error, { phase: 'connect' })
-    }
-  }
-
-  // A partition that kafkajs does not know of may only be without a leader for the moment.
-  private async explained(
-    records: readonly NewRecord[],
-    answers: readonly (FairleadError | undefined)[],
-  ): Promise<readonly (FairleadError | undefined)[]> {
-    if (answers.every((answer) => answer === undefined)) return answers
-    const counts = new Map<string, number>()
-    for (const [at, answer] of answers.entries()) {
-      const { topic } = records[at] as NewRecord
-      if (answer === undefined || counts.has(topic)) continue
-      const count = await this.partitions(topic).catch(() => Number.POSITIVE_INFINITY)
-      counts.set(topic, count ?? 0)
-    }
-    return answers.map((answer, at) => {
-      const { topic, partition } = records[at] as NewRecord
-      if (answer === undefined || partition >= (counts.get(topic) ?? 0)) return answer
-      return brokerError('LEADER_NOT_AVAILABLE', `partition ${partition} of ${topic} has no leader now`)
-    })
-  }
-
-  private async gone(records: readonly NewRecord[]): Promise<Set<string>> {
-    const gone = new Set<string>()
-    for (const topic of new Set(records.map((record) => record.topic)))
-      if ((await this.partitions(topic).catch(() => 0)) === undefined) gone.add(topic)
-    return gone
-  }
-
   private async deleteTopic(topic: string): Promise<void> {
     try {
-      await this.asked((admin) => admin.deleteTopics({ topics: [topic] }))
+      await this.fresh(topic, (admin) => admin.deleteTopics({ topics: [topic] }))
     } catch (error) {
       if (!isUnknownTopic(error as FairleadError)) throw error
     }
   }
 
   // The admin client of kafkajs remembers every topic it was asked about, and once one of them is gone it knows none.
-  private async fresh<T>(topic: string, work: (admin: KafkaJsAdmin) => Promise<T>): Promise<T> {
+  private async fresh<T>(topic: string | undefined, work: (admin: KafkaJsAdmin) => Promise<T>): Promise<T> {
     const { admin } = this
     try {
       return await this.asked(work)
     } catch (error) {
-      if (!isUnknownTopic(error as FairleadError) || (await this.partitions(topic)) === undefined) throw error
+      if (!isUnknownTopic(error as FairleadError)) throw error
+      if (topic !== undefined && (await this.partitions(topic)) === undefined) throw error
       if (admin !== undefined) this.retire(admin)
       return this.asked(work)
     }
@@ -348,15 +284,6 @@ class KafkaJsDriver implements KafkaDriver {
   }
 }
 
-const IDLE: MemberEvents = {
-  onRebalancing: () => [],
-  onAssigned: () => {},
-  onRevoking: async () => {},
-  onLost: () => {},
-  onRecords: () => {},
-  onEnded: () => {},
-}
-
 /**
  * kafkajs 2 as a driver: give `new Kafka(...)`. Tested with kafkajs 2.2.4. Set `retry` and `requestTimeout` of the client low (such as 3 retries from
  * 100 ms, 10,000 ms): while it tries again by itself, nobody can be told.
@@ -372,26 +299,16 @@ export function kafkaJsDriver(kafka: KafkaJsClient, options: KafkaJsDriverOption
     throw invalidOption('kafka', kafka, 'give a Kafka of kafkajs')
   knownOptions('kafkaJsDriver', options, OPTIONS)
   const clock = options.clock ?? systemClock
+  const rebalanceTimeoutMs = durationOption('rebalanceTimeoutMs', options.rebalanceTimeoutMs, 60_000)
   return new KafkaJsDriver(kafka, {
     clock,
     maxWaitMs: durationOption('maxWaitMs', options.maxWaitMs, 50),
     sessionTimeoutMs: durationOption('sessionTimeoutMs', options.sessionTimeoutMs, 30_000),
     heartbeatMs: durationOption('heartbeatMs', options.heartbeatMs, 1_000),
-    rebalanceTimeoutMs: durationOption('rebalanceTimeoutMs', options.rebalanceTimeoutMs, 60_000),
+    rebalanceTimeoutMs,
+    joinWithinMs: rebalanceTimeoutMs + JOIN_OVER_MS,
+    deliverWithinMs: durationOption('deliverWithinMs', options.deliverWithinMs, 30_000, 1),
   })
-}
-
-/** Waits, but not long, and for nothing that fails. */
-export async function quietly(work: Promise<unknown>, clock: Clock): Promise<void> {
-  try {
-    await endsWithin(work, CLOSE_WITHIN_MS, clock)
-  } catch {
-    // It is over either way.
-  }
-}
-
-function isUnknownTopic(error: FairleadError): boolean {
-  return kafkaErrorOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION'
 }
 
 function nothing(): void {}

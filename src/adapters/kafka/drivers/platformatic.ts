@@ -3,12 +3,16 @@ import { type Clock, systemClock } from '../../../core/clock.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../../../core/options.ts'
 import { createError, type FairleadError } from '../../../errors/index.ts'
 import { brokerError, kafkaErrorOf } from '../classify-kafka.ts'
-import type { Committed, KafkaDriver, MemberEvents, NewTopic } from '../driver.ts'
+import type { Committed, KafkaDriver, KafkaTransactor, NewTopic, PartitionOffset } from '../driver.ts'
+import { commitAsMember } from './as-member.ts'
+import { unlessGone } from './deleted-group.ts'
 import { failureOfCode, isCut, MOST_CUTS } from './platformatic/failures.ts'
 import { type FetchOptions, fetcherOn } from './platformatic/fetcher.ts'
+import { placesOf } from './platformatic/groups.ts'
 import { type Link, linkTo } from './platformatic/link.ts'
 import { PlatformaticMember } from './platformatic/member.ts'
 import { type ProducerOptions, producerOn } from './platformatic/producer.ts'
+import { transactorOn } from './platformatic/transactor.ts'
 import type { PlatformaticBroker, PlatformaticKafka } from './platformatic/types.ts'
 
 export type {
@@ -64,6 +68,10 @@ const OPTIONS: readonly (keyof PlatformaticDriverOptions)[] = [
 const REQUESTS = [
   'produceV9',
   'initProducerIdV4',
+  'addPartitionsToTxnV3',
+  'addOffsetsToTxnV3',
+  'txnOffsetCommitV3',
+  'endTxnV3',
   'fetchV12',
   'listOffsetsV5',
   'joinGroupV6',
@@ -75,9 +83,14 @@ const REQUESTS = [
 ] as const
 const RETRY_MS = 100
 const KNOWN_WITHIN_MS = 10_000
+// Of its `ConfigResourceTypes`.
+const TOPIC = 2
+// Over what a rebalance may take.
+const JOIN_OVER_MS = 30_000
 
 class PlatformaticDriver implements KafkaDriver {
   readonly name = '@platformatic/kafka'
+  readonly joinWithinMs: number
   private readonly kafka: PlatformaticKafka<never>
   private readonly link: () => Link
   private readonly own: Link
@@ -88,6 +101,7 @@ class PlatformaticDriver implements KafkaDriver {
     this.link = link
     this.own = link()
     this.settings = settings
+    this.joinWithinMs = settings.joinWithinMs
   }
 
   async partitions(topic: string): Promise<number | undefined> {
@@ -133,44 +147,37 @@ class PlatformaticDriver implements KafkaDriver {
     return found.map((offset, partition) => (offset >= 0 ? offset : (latest[partition] ?? 0)))
   }
 
-  async committed(group: string, topic: string): Promise<readonly (Committed | undefined)[]> {
+  async committed(group: string, topic: string, settled = false): Promise<readonly (Committed | undefined)[]> {
     return this.steady(async () => {
       const count = (await this.own.topic(topic))?.count ?? 0
       const partitionIndexes = Array.from({ length: count }, (_, partition) => partition)
-      const broker = await this.own.coordinator(group)
-      const answer = await this.own.ask(broker, (connection) =>
-        this.kafka.offsetFetchV8.api.async(
-          connection,
-          [{ groupId: group, memberId: null, memberEpoch: -1, topics: [{ name: topic, partitionIndexes }] }],
-          true,
-        ),
-      )
       const result: (Committed | undefined)[] = partitionIndexes.map(() => undefined)
-      for (const { errorCode, topics } of answer.groups) {
-        if (errorCode !== 0) throw this.refused(errorCode, `reading what ${group} has committed`)
-        for (const { name, partitions } of topics)
-          for (const each of partitions) {
-            if (each.errorCode !== 0) throw this.refused(each.errorCode, `reading what ${group} has committed`)
-            if (name === topic && each.committedOffset >= 0n)
-              result[each.partitionIndex] = { offset: Number(each.committedOffset), note: each.metadata ?? '' }
-          }
-      }
+      const asked = [{ name: topic, partitionIndexes }]
+      for (const { name, partition, place } of await placesOf(this.kafka, this.own, group, asked, settled))
+        if (name === topic) result[partition] = place
       return result
     })
   }
 
-  // As a member, for a moment: of two that make a group at once the second then finds what the first has noted.
-  async setCommitted(group: string, offsets: Parameters<KafkaDriver['setCommitted']>[1]): Promise<void> {
-    const topics = [...new Set(offsets.map(({ topic }) => topic))]
-    const member = await this.join(group, topics, IDLE)
-    try {
-      const known = new Map<string, readonly (Committed | undefined)[]>()
-      for (const topic of topics) known.set(topic, await this.committed(group, topic))
-      const missing = offsets.filter(({ topic, partition }) => known.get(topic)?.[partition] === undefined)
-      if (missing.length > 0) await member.commit(missing.map((each) => ({ ...each, note: '' })))
-    } finally {
-      await member.close()
-    }
+  async topicsOf(group: string): Promise<readonly string[]> {
+    const places = await this.steady(() => placesOf(this.kafka, this.own, group, null, false))
+    return [...new Set(places.map(({ name }) => name))]
+  }
+
+  deleteGroup(group: string): Promise<void> {
+    return unlessGone(this.steady(() => this.own.call((admin) => admin.deleteGroups({ groups: [group] }))))
+  }
+
+  async config(topic: string, names: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    const resources = [{ resourceType: TOPIC, resourceName: topic, configurationKeys: [...names] }]
+    const found = await this.steady(() => this.own.call((admin) => admin.describeConfigs({ resources })))
+    return Object.fromEntries(
+      found.flatMap(({ configs }) => configs.flatMap(({ name, value }) => (value == null ? [] : [[name, value]]))),
+    )
+  }
+
+  setCommitted(group: string, offsets: readonly PartitionOffset[]): Promise<void> {
+    return commitAsMember(this, group, offsets)
   }
 
   async producer(): ReturnType<KafkaDriver['producer']> {
@@ -179,6 +186,17 @@ class PlatformaticDriver implements KafkaDriver {
       return await this.steady(() =>
         producerOn(this.kafka, link, () => this.anyBroker(link), this.settings.clock, this.settings.producing),
       )
+    } catch (error) {
+      await link.close()
+      throw error
+    }
+  }
+
+  async transactor(name: string, timeoutMs: number): Promise<KafkaTransactor> {
+    const { clock, producing } = this.settings
+    const link = this.link()
+    try {
+      return await transactorOn(this.kafka, link, name, timeoutMs, clock, producing)
     } catch (error) {
       await link.close()
       throw error
@@ -305,19 +323,11 @@ interface Settings {
   readonly sessionTimeoutMs: number
   readonly heartbeatMs: number
   readonly rebalanceTimeoutMs: number
+  readonly joinWithinMs: number
   readonly retryMs: number
   readonly answerWithinMs: number
   readonly fetching: FetchOptions
   readonly producing: ProducerOptions
-}
-
-const IDLE: MemberEvents = {
-  onRebalancing: () => [],
-  onAssigned: () => {},
-  onRevoking: async () => {},
-  onLost: () => {},
-  onRecords: () => {},
-  onEnded: () => {},
 }
 
 const pause = (clock: Clock): Promise<void> =>
@@ -361,6 +371,7 @@ export function platformaticKafkaDriver<Connection extends object>(
     sessionTimeoutMs,
     heartbeatMs: durationOption('heartbeatMs', options.heartbeatMs, 1_000),
     rebalanceTimeoutMs,
+    joinWithinMs: rebalanceTimeoutMs + JOIN_OVER_MS,
     retryMs: RETRY_MS,
     answerWithinMs,
     fetching: {

@@ -163,6 +163,11 @@ export class Lane {
       : this.buffered >= readAhead || this.bufferedBytes >= MOST_BYTES
   }
 
+  /** How many could be handed out, of those before this offset: what is read and neither held nor for its time, and what is not read yet. */
+  waitingBefore(end: number): number {
+    return this.buffered - this.parked.size + Math.max(end - this.tracker.next, 0)
+  }
+
   private release(entry: Entry): void {
     if (entry.state === 'held') this.heldCount--
   }

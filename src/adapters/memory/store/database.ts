@@ -30,7 +30,7 @@ export class DatabaseState implements MemoryDatabase {
   readonly outbox: OutboxTable
   readonly inbox: InboxTable
   readonly idempotency: IdempotencyTable
-  readonly states: StateTable = new StateTable()
+  readonly states: StateTable
   readonly checkpoints: CheckpointStore
   /** Those of all views who wait for announcements. */
   readonly listeners: Set<() => void> = new Set()
@@ -45,6 +45,7 @@ export class DatabaseState implements MemoryDatabase {
     this.outbox = new OutboxTable(this.clock)
     this.inbox = new InboxTable(this.clock)
     this.idempotency = new IdempotencyTable(this.clock)
+    this.states = new StateTable(this.clock)
     this.checkpoints = memoryCheckpoints({ clock: this.clock })
   }
 

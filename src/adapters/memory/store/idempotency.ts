@@ -43,11 +43,11 @@ export class IdempotencyTable {
     const known = underWay ?? this.kept.get(name)
     if (known !== undefined) return answer(known, bodyHash)
     const entry: Reserved = { tx, bodyHash, response: undefined }
-    this.reserved.set(name, entry)
     tx.join({
       apply: () => void this.kept.set(name, { bodyHash, response: entry.response, at: this.clock.now() }),
       end: () => void this.reserved.delete(name),
     })
+    this.reserved.set(name, entry)
     return { state: 'first' }
   }
 

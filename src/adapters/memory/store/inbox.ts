@@ -80,11 +80,11 @@ export class InboxTable {
     const holder = this.held.get(name)
     if (holder !== undefined) return holder === tx ? 'duplicate' : 'busy'
     if (this.applied.has(name)) return 'duplicate'
-    this.held.set(name, tx)
     tx.join({
       apply: () => void this.applied.set(name, this.clock.now()),
       end: () => void this.held.delete(name),
     })
+    this.held.set(name, tx)
     return 'first'
   }
 }

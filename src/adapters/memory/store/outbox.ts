@@ -22,7 +22,8 @@ export class OutboxTable {
   /** When each was published, oldest first. */
   private readonly archived: { readonly row: Row; readonly since: number }[] = []
   private readonly relays = new Map<string, number>()
-  private readonly shares: readonly Share[] = Array.from({ length: PARTITIONS }, newShare)
+  /** Made for the first relay. */
+  private shares: readonly Share[] = []
   private sequence = 0n
 
   constructor(clock: Clock) {
@@ -52,13 +53,20 @@ export class OutboxTable {
   lease(relay: string, forMs: number): readonly PartitionLease[] {
     const now = this.clock.now()
     const until = now + durationOption('forMs', forMs, 0)
-    shareOut(this.relays, this.shares, relay, now, until)
-    return this.shares.flatMap((share, partition) =>
-      isHeldBy(share, relay, now) ? [{ partition, epoch: share.epoch, until }] : [],
-    )
+    if (this.shares.length === 0) this.shares = Array.from({ length: PARTITIONS }, newShare)
+    const surplus = shareOut(this.relays, this.shares, relay, now, until, 'kept')
+    const leases: PartitionLease[] = []
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const share = this.shares[partition] as Share
+      const { epoch } = share
+      if (surplus.has(share)) leases.push({ partition, epoch, until: now, surplus: true })
+      else if (isHeldBy(share, relay, now)) leases.push({ partition, epoch, until })
+    }
+    return leases
   }
 
-  release(leases: readonly PartitionLease[]): void {
+  release(leases: readonly PartitionLease[], relay?: string | undefined): void {
+    if (relay !== undefined) this.relays.delete(relay)
     for (const { partition, epoch } of leases) {
       const share = this.shares[partition]
       if (share !== undefined) giveBack(this.relays, this.shares, share, epoch)
@@ -86,6 +94,11 @@ export class OutboxTable {
       settled++
     }
     return settled
+  }
+
+  /** Rows that are neither published nor dead. */
+  get backlog(): number {
+    return this.rows.size
   }
 
   stats(): OutboxStats {
@@ -174,7 +187,9 @@ export class OutboxTable {
 
   // Those that nobody else has by now.
   private current(leases: readonly PartitionLease[]): readonly number[] {
-    return leases.flatMap(({ partition, epoch }) => (isCurrent(this.shares[partition], epoch) ? [partition] : []))
+    const current: number[] = []
+    for (const { partition, epoch } of leases) if (isCurrent(this.shares[partition], epoch)) current.push(partition)
+    return current
   }
 }
 

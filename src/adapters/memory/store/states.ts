@@ -1,5 +1,6 @@
 // States of processes in memory: compared and set within transactions, found by what they wait for.
-import { countOption } from '../../../core/options.ts'
+import type { Clock } from '../../../core/clock.ts'
+import { ageOption, countOption } from '../../../core/options.ts'
 import { createError } from '../../../errors/classes.ts'
 import { type MemoryTransaction, StagedMap } from './transaction.ts'
 
@@ -14,7 +15,7 @@ export interface ListedState {
 /** What may be said of a state besides itself. */
 export interface StateOptions {
   readonly wakeAt?: number | undefined
-  readonly correlations?: readonly string[] | undefined
+  readonly correlations?: readonly string[] | 'kept' | undefined
   readonly done?: boolean | undefined
 }
 
@@ -26,7 +27,8 @@ interface Entry {
   readonly text: string
   readonly wakeAt: number | undefined
   readonly correlations: readonly string[]
-  readonly done: boolean
+  /** Since when it is, on the clock of the store; undefined for one that is not. */
+  readonly doneAt: number | undefined
 }
 
 const nameOf = (kind: string, name: string): string => JSON.stringify([kind, name])
@@ -34,11 +36,13 @@ const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** What all views of a database share. */
 export class StateTable {
+  private readonly clock: Clock
   private readonly entries: StagedMap<Entry>
   /** Of those that are not done: kind and correlation to names of entries. */
   private readonly correlated = new Map<string, Set<string>>()
 
-  constructor() {
+  constructor(clock: Clock) {
+    this.clock = clock
     this.entries = new StagedMap((name, before, after) => this.index(name, before, after))
   }
 
@@ -89,8 +93,8 @@ export class StateTable {
       version: expected + 1,
       text,
       wakeAt: done ? undefined : wakeAt,
-      correlations: done ? [] : [...correlations],
-      done,
+      correlations: done ? [] : [...(correlations === 'kept' ? (found?.correlations ?? []) : correlations)],
+      doneAt: done ? (found?.doneAt ?? this.clock.now()) : undefined,
     })
     return true
   }
@@ -108,10 +112,21 @@ export class StateTable {
 
   list(kind: string, limit: number, after: string | undefined): readonly ListedState[] {
     const listed: ListedState[] = []
-    for (const [, { kind: of, id, version, text, done }] of this.entries.entries())
+    for (const [, { kind: of, id, version, text, doneAt }] of this.entries.entries())
       if (of === kind && (after === undefined || id > after))
-        listed.push({ id, version, state: JSON.parse(text), done })
+        listed.push({ id, version, state: JSON.parse(text), done: doneAt !== undefined })
     return listed.sort((a, b) => byText(a.id, b.id)).slice(0, countOption('limit', limit, 0, 0))
+  }
+
+  purge(kind: string, olderThanMs: number, limit: number): number {
+    const before = this.clock.now() - ageOption('olderThanMs', olderThanMs)
+    const most = countOption('limit', limit, 0, 0)
+    const over: { readonly name: string; readonly doneAt: number }[] = []
+    for (const [name, { kind: of, doneAt }] of this.entries.entries())
+      if (of === kind && doneAt !== undefined && doneAt <= before) over.push({ name, doneAt })
+    const gone = over.sort((a, b) => a.doneAt - b.doneAt).slice(0, most)
+    for (const { name } of gone) this.entries.drop(name)
+    return gone.length
   }
 
   private index(name: string, before: Entry | undefined, after: Entry | undefined): void {

@@ -61,8 +61,9 @@ export class MemoryTransaction implements MemoryTx {
       throw createError({ code: 'TRANSACTION_REQUIRED', message: 'the transaction is over: nothing can join it' })
   }
 
-  /** Parts are asked, and done, in the order in which they joined. */
+  /** Parts are asked, and done, in the order in which they joined. @throws FairleadError `TRANSACTION_REQUIRED`: of one that is over nobody would tell the part */
   join(part: Staged): void {
+    this.mustBeOpen()
     this.staged.push(part)
   }
 
@@ -162,6 +163,12 @@ export class StagedMap<V> {
     return this.open.get(tx)?.values ?? new Map()
   }
 
+  /** Deletes what is committed, outside of any transaction: of those that are open, whoever rests on it is told at the commit. */
+  drop(key: string): void {
+    const before = this.peek(key)
+    if (this.committed.delete(key)) this.onChange(key, before, undefined)
+  }
+
   /** Undefined deletes. Whoever wrote without reading rests on nothing: the last one to commit wins. */
   write(tx: MemoryTransaction, key: string, value: V | undefined): void {
     this.of(tx).values.set(key, value)
@@ -171,8 +178,8 @@ export class StagedMap<V> {
     let writes = this.open.get(tx)
     if (writes === undefined) {
       writes = { values: new Map(), rests: new Map() }
-      this.open.set(tx, writes)
       tx.join(this.partOf(tx, writes))
+      this.open.set(tx, writes)
     }
     return writes
   }

@@ -28,9 +28,9 @@ export function outboxOf(view: View, archive: boolean): OutboxStore<MemoryTx> {
       await view.enter('outbox.lease')
       return outbox.lease(relay, forMs)
     },
-    async release(leases) {
+    async release(leases, relay) {
       await view.enter('outbox.release')
-      outbox.release(leases)
+      outbox.release(leases, relay)
     },
     async pending(leases, limit) {
       await view.enter('outbox.pending')
@@ -142,6 +142,10 @@ export function statesOf(view: View): StateStore<MemoryTx> {
     async *list(kind, limit, after) {
       await view.enter('states.list')
       yield* states.list(kind, limit, after)
+    },
+    async purge(kind, olderThanMs, limit) {
+      await view.enter('states.purge')
+      return states.purge(kind, olderThanMs, limit)
     },
   }
 }

@@ -33,7 +33,7 @@ const OPTIONS: readonly (keyof MysqlStoreOptions)[] = ['prefix', 'database', 'ow
  * A store in InnoDB tables, in READ COMMITTED and in REPEATABLE READ. Tested with MariaDB 10.11; what it asks for, MySQL 8.0 has as well (JSON_TABLE), and there
  * a concurrent duplicate in the inbox is found to be busy after a second instead of at once.
  *
- * - `migrate()` makes the tables and needs CREATE (and the right to use named locks, which everybody has). Everything else needs SELECT, INSERT, UPDATE and DELETE on them.
+ * - `migrate()` makes and changes the tables and needs CREATE, ALTER and INDEX (and the right to use named locks, which everybody has). Everything else needs SELECT, INSERT, UPDATE and DELETE on them.
  * - Order per key holds where all who append use one server: in a cluster of several that take writes (Galera, group replication), send all writes to one.
  * - InnoDB lets others see a commit a moment before it is on the disk. With the binary log on (`sync_binlog=1`) what is seen is safe; without it, a crash of the server in
  *   that moment can lose a transaction whose message was published already. Keep `innodb_flush_log_at_trx_commit=1` in any case.

@@ -20,7 +20,7 @@ interface Book {
 /** The two operations. */
 export interface OutboxLeases {
   lease(relay: string, forMs: number): Promise<readonly PartitionLease[]>
-  release(leases: readonly PartitionLease[]): Promise<void>
+  release(leases: readonly PartitionLease[], relay?: string | undefined): Promise<void>
 }
 
 /** Leases of the partitions in these tables. */
@@ -71,7 +71,7 @@ set p.relay = ?, p.until_ms = ?, p.wait_ms = ?, p.epoch = p.epoch + ?`,
   return {
     async lease(relay, forMs) {
       durationOption('forMs', forMs, forMs)
-      const until = clock.now() + forMs
+      const askedAt = clock.now()
       const wait = Math.ceil(forMs)
       const me = shortDigestOf(relay)
       const member = me.toString('hex')
@@ -79,7 +79,7 @@ set p.relay = ?, p.until_ms = ?, p.wait_ms = ?, p.epoch = p.epoch + ?`,
         const { now, parts, members } = await open(run)
         const before = parts.map((part) => ({ ...part }))
         const alive = new Set(members.keys())
-        shareOut(members, parts, member, now, now + wait)
+        const surplus = shareOut(members, parts, member, now, now + wait, 'kept')
         for (const name of members.keys()) alive.delete(name)
         await forget(run, alive)
         await run(
@@ -89,11 +89,16 @@ set p.relay = ?, p.until_ms = ?, p.wait_ms = ?, p.epoch = p.epoch + ?`,
         await write(run, before, parts, wait)
         return parts
           .filter((part) => isHeldBy(part, member, now))
-          .map(({ partition, epoch }) => ({ partition, epoch, until }))
+          .map((part) => {
+            const { partition, epoch } = part
+            return surplus.has(part)
+              ? { partition, epoch, until: askedAt, surplus: true }
+              : { partition, epoch, until: askedAt + forMs }
+          })
       })
     },
-    async release(leases) {
-      if (leases.length === 0) return
+    async release(leases, relay) {
+      if (leases.length === 0 && relay === undefined) return
       await own(async (run) => {
         const { parts, members } = await open(run)
         const before = parts.map((part) => ({ ...part }))
@@ -102,6 +107,7 @@ set p.relay = ?, p.until_ms = ?, p.wait_ms = ?, p.epoch = p.epoch + ?`,
           const part = parts[partition]
           if (part !== undefined) giveBack(members, parts, part, epoch)
         }
+        if (relay !== undefined) members.delete(shortDigestOf(relay).toString('hex'))
         for (const name of members.keys()) alive.delete(name)
         await forget(run, alive)
         await write(run, before, parts)

@@ -1,6 +1,7 @@
 // How the parts of the store speak to the database: in a transaction of the caller, with a commit of their own, or in a transaction of their own.
 import type { Clock } from '../../../core/clock.ts'
 import type { SqlResult } from '../../../core/contracts/store.ts'
+import { unmigrated } from '../../../core/migration.ts'
 import { createError, type FairleadError, isFairleadError } from '../../../errors/index.ts'
 import { errnoOf } from '../classify-mysql.ts'
 import type { MysqlDriver, Run } from '../driver.ts'
@@ -90,16 +91,7 @@ export function openSession<Tx>(driver: MysqlDriver<Tx>, tables: Tables, place: 
   }
 }
 
-// To users a table that is not there is a place that one call makes.
 function notMigrated(error: FairleadError, place: string): FairleadError {
   if (!MISSING.has(errnoOf(error) ?? 0)) return error
-  return createError({
-    code: 'CHANNEL_NOT_FOUND',
-    message: `${place} are not what this version of fairlead needs: run migrate() of the store`,
-    cause: error,
-    effect: error.effect,
-    transport: 'mysql',
-    details: error.details,
-    stack: false,
-  })
+  return unmigrated(error, `${place} are not what this version of fairlead needs: run migrate() of the store`)
 }

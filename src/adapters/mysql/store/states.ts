@@ -1,17 +1,21 @@
 // States of processes: compared and set by their version, found by what they wait for.
 import type { StateStore } from '../../../core/contracts/store.ts'
 import { digestOf } from '../../../core/digest.ts'
-import { countOption } from '../../../core/options.ts'
+import { ageOption, countOption } from '../../../core/options.ts'
 import { createError } from '../../../errors/index.ts'
 import { literal } from '../literals.ts'
+import { NOW_MS } from '../time.ts'
+import { purgeByDigest } from './inbox.ts'
 import type { Session } from './session.ts'
 import { bytesOf, shortDigestOf, storable, textOf } from './values.ts'
 
 const PAGE = 100
+/** Dated by one purge at most. */
+const UNDATED_ROWS = 10_000
 
 /** The states in these tables. */
 export function mysqlStates<Tx>(session: Session<Tx>): StateStore<Tx> {
-  const { tables, query, read } = session
+  const { tables, query, read, write } = session
   const { state: states, state_correlation: correlated } = tables
 
   // Row by row by primary key: a delete of a range would lock the gaps around it, and with them the states of others.
@@ -70,16 +74,18 @@ export function mysqlStates<Tx>(session: Session<Tx>): StateStore<Tx> {
         expected === 0
           ? await query(
               tx,
-              `insert ignore into ${states} (digest, kind_digest, kind, id, version, state, wake_ms, done) values (?, ?, ?, ?, 1, ?, ?, ?)`,
+              `insert ignore into ${states} (digest, kind_digest, kind, id, version, state, wake_ms, done, done_ms) values (?, ?, ?, ?, 1, ?, ?, ?, ${done ? NOW_MS : 'null'})`,
               [digest, shortDigestOf(kind), kind, id, text, wake, done],
             )
           : await query(
               tx,
-              `update ${states} set version = version + 1, state = ?, wake_ms = ?, done = ? where digest = ? and version = ?`,
+              // In this order: an assignment sees what those before it have set.
+              `update ${states} set version = version + 1, state = ?, wake_ms = ?, done_ms = ${done ? `coalesce(if(done = 1, done_ms, null), ${NOW_MS})` : 'null'}, done = ? where digest = ? and version = ?`,
               [text, wake, done, digest, expected],
             )
       if (affected === 0) return false
-      await correlate(tx, kind, digest, done ? [] : correlations)
+      if (done || correlations !== 'kept')
+        await correlate(tx, kind, digest, done ? [] : (correlations as readonly string[]))
       return true
     },
     async due(kind, now, limit) {
@@ -108,6 +114,14 @@ export function mysqlStates<Tx>(session: Session<Tx>): StateStore<Tx> {
         left -= rows.length
         last = textOf(rows.at(-1)?.['id'])
       }
+    },
+    async purge(kind, olderThanMs, limit) {
+      const before = `${NOW_MS} - ${Math.floor(ageOption('olderThanMs', olderThanMs))}`
+      const most = countOption('limit', limit, 0, 0)
+      const over = `kind_digest = ${literal(shortDigestOf(kind))} and done = 1 and done_ms`
+      // What was done before there was this column, or by a program of before it: from now on then.
+      await write(`update ${states} set done_ms = ${NOW_MS} where ${over} is null limit ${UNDATED_ROWS}`)
+      return purgeByDigest(session, states, `${over} <= ${before}`, 'done_ms', most)
     },
   }
 }

@@ -8,6 +8,9 @@ import { inbox } from './004-inbox.ts'
 import { idempotency } from './005-idempotency.ts'
 import { states } from './006-states.ts'
 import { owner } from './007-owner.ts'
+import { steps } from './008-steps.ts'
+import { handOver } from './009-hand-over.ts'
+import { doneStates } from './010-done-states.ts'
 
 export const MIGRATIONS: readonly Migration[] = Object.freeze([
   ground,
@@ -17,4 +20,7 @@ export const MIGRATIONS: readonly Migration[] = Object.freeze([
   idempotency,
   states,
   owner,
+  steps,
+  handOver,
+  doneStates,
 ])

@@ -3,7 +3,7 @@ import type { InboxStore, MessageIdentity, SqlResult } from '../../../core/contr
 import { digestOf } from '../../../core/digest.ts'
 import { ageOption, countOption, durationOption } from '../../../core/options.ts'
 import type { Session } from './session.ts'
-import { hexOf, numberOf } from './values.ts'
+import { bytesLiteral, hexOf, numberOf } from './values.ts'
 
 // A UUID of version 7 begins with its time: as text, 13 characters of it.
 const PREFIX_BYTES = 13
@@ -25,13 +25,12 @@ export function postgresInbox<Tx>(session: Session<Tx>, retentionMs: number): In
       const { rows } = await session.query(
         tx,
         `select array_to_string(${at}.inbox_claim($1::text[]::bytea[]), ',') as answers`,
-        [messages.map((message) => nameOf(consumer, message))],
+        [messages.map((message) => messageName(consumer, message))],
       )
       return answersOf(rows)
     },
     claiming(consumer, messages) {
-      // Digits of our own making, and no backslash: what it means would depend on a setting.
-      const names = messages.map((message) => `decode('${nameOf(consumer, message).slice(2)}', 'hex')`)
+      const names = messages.map((message) => bytesLiteral(messageName(consumer, message)))
       return {
         statement: `select array_to_string(${at}.inbox_claim(array[${names.join(',')}]::bytea[]), ',') as answers`,
         answers: ({ rows }) => answersOf(rows),
@@ -41,7 +40,7 @@ export function postgresInbox<Tx>(session: Session<Tx>, retentionMs: number): In
       const { rows } = await session.execute(
         `insert into ${at}.inbox_attempt as a (name, open, begun_at) values ($1::text::bytea, 1, clock_timestamp())
         on conflict (name) do update set open = a.open + 1, begun_at = clock_timestamp() returning open`,
-        [nameOf(consumer, message)],
+        [messageName(consumer, message)],
       )
       return numberOf(rows[0]?.['open'])
     },
@@ -49,7 +48,7 @@ export function postgresInbox<Tx>(session: Session<Tx>, retentionMs: number): In
       await session.execute(
         `with ended as (update ${at}.inbox_attempt set open = open - 1 where name = $1::text::bytea and open > 1 returning name)
         delete from ${at}.inbox_attempt where name = $1::text::bytea and open <= 1 and not exists (select from ended)`,
-        [nameOf(consumer, message)],
+        [messageName(consumer, message)],
       )
     },
     async park(consumer, key, forMs) {
@@ -87,12 +86,16 @@ export function postgresInbox<Tx>(session: Session<Tx>, retentionMs: number): In
 }
 
 function answersOf(rows: SqlResult['rows']): readonly ('first' | 'duplicate' | 'busy')[] {
-  return String(rows[0]?.['answers'])
-    .split(',')
-    .map((answer) => ANSWERS[answer as keyof typeof ANSWERS])
+  return String(rows[0]?.['answers']).split(',').map(answerOf)
 }
 
-function nameOf(consumer: string, { source, id }: MessageIdentity): string {
+/** What the database says of a claim. */
+export function answerOf(answer: unknown): 'first' | 'duplicate' | 'busy' {
+  return ANSWERS[String(answer) as keyof typeof ANSWERS]
+}
+
+/** Under which a message stands in the inbox. */
+export function messageName(consumer: string, { source, id }: MessageIdentity): string {
   const digest = digestOf(consumer, source, id).subarray(0, DIGEST_BYTES)
   return hexOf(Buffer.concat([Buffer.from(id.slice(0, PREFIX_BYTES)).subarray(0, PREFIX_BYTES), digest]))
 }

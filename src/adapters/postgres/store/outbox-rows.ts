@@ -2,7 +2,7 @@
 import type { Closing, DeadRow, OutboxRow, PendingRow } from '../../../core/contracts/store.ts'
 import type { ChannelAddress } from '../../../core/message.ts'
 import { packHead, unpackEnvelope } from '../../../core/packed-envelope.ts'
-import { bigintOf, bytesOf, hexOf, numberOf, quoted, storable } from './values.ts'
+import { bigintOf, bytesLiteral, bytesOf, hexOf, numberOf, quoted, storable, textsLiteral } from './values.ts'
 
 /** A batch as `outbox_append` takes it. */
 export type AppendParams = readonly [
@@ -28,14 +28,26 @@ export function appendOneParams({ channel, envelope }: OutboxRow): readonly unkn
 
 // As text it is twice as long: beyond this, a round trip is cheaper.
 const MOST_CLOSING_BYTES = 8_192
+const MOST_CLOSING_ROWS = 16
 
-/** The call of `outbox_append_one` as a statement without parameters; undefined where the row is too large for it. @throws FairleadError `INVALID_INPUT` for what PostgreSQL cannot hold */
-export function closingOf(procedure: string, row: OutboxRow): Closing | undefined {
-  if (row.envelope.body.byteLength > MOST_CLOSING_BYTES) return undefined
+/** The append as a statement without parameters; undefined where the rows are too large for it. @throws FairleadError `INVALID_INPUT` for what PostgreSQL cannot hold */
+export function closingOf(at: string, rows: readonly OutboxRow[]): Closing | undefined {
+  let bytes = 0
+  for (const { envelope } of rows) bytes += envelope.body.byteLength
+  if (rows.length > MOST_CLOSING_ROWS || bytes > MOST_CLOSING_BYTES) return undefined
+  return { statement: rows.length === 1 ? callOfOne(at, rows[0] as OutboxRow) : callOf(at, rows), rows }
+}
+
+function callOfOne(at: string, row: OutboxRow): string {
   const [channel, id, key, head] = appendOneParams(row) as readonly [string, string, string | null, string]
-  const body = `decode('${hexOf(row.envelope.body).slice(2)}', 'hex')`
-  const statement = `select ${procedure}(${quoted(channel)}, ${quoted(id)}, ${key === null ? 'null' : quoted(key)}, ${quoted(head)}, ${body})`
-  return { statement, rows: [row] }
+  const body = bytesLiteral(hexOf(row.envelope.body))
+  return `select ${at}.outbox_append_one(${quoted(channel)}, ${quoted(id)}, ${key === null ? 'null' : quoted(key)}, ${quoted(head)}, ${body})`
+}
+
+function callOf(at: string, rows: readonly OutboxRow[]): string {
+  const [channels, ids, keys, heads, ends, bodies] = batchOf(rows, 0, rows.length)
+  const texts = [channels, ids, keys, heads].map(textsLiteral).join(', ')
+  return `select ${at}.outbox_append(${texts}, array[${ends.join(',')}]::int[], ${bytesLiteral(hexOf(bodies))})`
 }
 
 // A statement is held in memory several times over on its way.

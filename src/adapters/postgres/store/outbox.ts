@@ -1,5 +1,5 @@
 // The outbox of the PostgreSQL store. Every statement stands alone or in the caller's transaction, and leaves nothing in the session.
-import type { OutboxRow, OutboxStore, PartitionLease, RowVerdict } from '../../../core/contracts/store.ts'
+import type { OutboxStore, PartitionLease, RowVerdict } from '../../../core/contracts/store.ts'
 import { ageOption, countOption, durationOption } from '../../../core/options.ts'
 import { appendOneParams, appendParams, closingOf, deadOf, pendingOf } from './outbox-rows.ts'
 import type { Session } from './session.ts'
@@ -50,21 +50,24 @@ export function postgresOutbox<Tx>(session: Session<Tx>, archive: boolean): Outb
         ])
       for (const batch of batches) await session.query(tx, sql.append, batch)
     },
-    closing: (rows) => (rows.length === 1 ? closingOf(sql.appendOneName, rows[0] as OutboxRow) : undefined),
+    closing: (rows) => (rows.length === 0 ? undefined : closingOf(at, rows)),
     async lease(relay, forMs) {
       durationOption('forMs', forMs, forMs)
-      const until = clock.now() + forMs
+      const askedAt = clock.now()
       const { rows } = await session.execute(sql.lease, [relay, forMs])
       await tuck()
-      return rows.map(({ leased, leased_epoch }) => ({
-        partition: numberOf(leased),
-        epoch: BigInt(String(leased_epoch)),
-        until,
-      }))
+      return rows.map(({ leased, leased_epoch, surplus }): PartitionLease => {
+        const partition = numberOf(leased)
+        const epoch = BigInt(String(leased_epoch))
+        // As text: drivers differ in what they make of a boolean.
+        return surplus === 'surplus'
+          ? { partition, epoch, until: askedAt, surplus: true }
+          : { partition, epoch, until: askedAt + forMs }
+      })
     },
-    async release(leases) {
-      if (leases.length === 0) return
-      await session.execute(sql.release, leaseParams(leases))
+    async release(leases, relay) {
+      if (leases.length === 0 && relay === undefined) return
+      await session.execute(sql.release, [...leaseParams(leases), relay ?? null])
     },
     async pending(leases, limit) {
       if (leases.length === 0 || countOption('limit', limit, 0, 0) === 0) return []
@@ -166,7 +169,6 @@ interface Statements {
   readonly lock: string
   readonly append: string
   readonly appendOne: string
-  readonly appendOneName: string
   readonly lease: string
   readonly release: string
   readonly pending: string
@@ -188,9 +190,8 @@ function statements(at: string): Statements {
     lock: `select ${at}.outbox_lock($1::text[], $2::text[])`,
     append: `select ${at}.outbox_append($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]::int[], $6::bytea)`,
     appendOne: `select ${at}.outbox_append_one($1::text, $2::text, $3::text, $4::text, $5::bytea)`,
-    appendOneName: `${at}.outbox_append_one`,
-    lease: `select leased, leased_epoch from ${at}.outbox_lease_parts($1::text, $2::float8)`,
-    release: `select ${at}.outbox_release($1::text[]::smallint[], $2::text[]::bigint[])`,
+    lease: `select leased, leased_epoch, surplus from ${at}.outbox_lease_share($1::text, $2::float8)`,
+    release: `select ${at}.outbox_release($1::text[]::smallint[], $2::text[]::bigint[], $3::text)`,
     pending: `select seq, part, attempts, channel, id, key, head, body from ${at}.outbox_pending($1::text[]::smallint[], $2::text[]::bigint[], $3::int)`,
     tuck: `select ${at}.outbox_tuck($1::int) as count`,
     published: `select ${at}.outbox_published($1::text[]::smallint[], $2::text[]::bigint[], $3::text[]::bigint[], $4::boolean) as count`,

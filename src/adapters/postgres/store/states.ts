@@ -1,10 +1,11 @@
 // States of processes and stored requests, in PostgreSQL.
-import type { StateStore } from '../../../core/contracts/store.ts'
+import type { SqlResult, StateStore } from '../../../core/contracts/store.ts'
 import { digestOf } from '../../../core/digest.ts'
-import { countOption } from '../../../core/options.ts'
+import { ageOption, countOption } from '../../../core/options.ts'
 import { createError } from '../../../errors/index.ts'
+import { answerOf, messageName } from './inbox.ts'
 import type { Session } from './session.ts'
-import { booleanOf, hexOf, numberOf, storable } from './values.ts'
+import { booleanOf, bytesLiteral, hexOf, numberOf, quoted, storable } from './values.ts'
 
 const PAGE = 100
 
@@ -32,6 +33,16 @@ export function postgresStates<Tx>(session: Session<Tx>): StateStore<Tx> {
       )
       return rows[0]?.['id'] as string | undefined
     },
+    claiming(consumer, message, kind, { id, correlation }) {
+      const name = id === undefined ? 'null' : bytesLiteral(nameOf(id))
+      const waited = correlation === undefined ? 'null' : bytesLiteral(nameOf(correlation))
+      const claimed = bytesLiteral(messageName(consumer, message))
+      return {
+        statement: `select answer, id, version, state from ${at}.state_open(${claimed}, ${quoted(storable('the kind', kind))}, ${name}, ${waited})`,
+        answers: ({ rows }) => [answerOf(rows[0]?.['answer'])],
+        found: foundIn,
+      }
+    },
     async save(tx, kind, id, expected, state, { wakeAt, correlations = [], done = false } = {}) {
       const text = JSON.stringify(state) as string | undefined
       if (text === undefined)
@@ -46,7 +57,7 @@ export function postgresStates<Tx>(session: Session<Tx>): StateStore<Tx> {
           countOption('expected', expected, 0, 0),
           text,
           done || wakeAt === undefined ? null : String(Math.ceil(wakeAt)),
-          done ? [] : [...new Set(correlations.map(nameOf))],
+          done ? [] : correlations === 'kept' ? null : [...new Set(correlations.map(nameOf))],
           done,
         ],
       )
@@ -81,7 +92,21 @@ export function postgresStates<Tx>(session: Session<Tx>): StateStore<Tx> {
         from = rows.at(-1)?.['id'] as string
       }
     },
+    async purge(kind, olderThanMs, limit) {
+      const { rows } = await session.execute(`select ${at}.state_purge($1::text, $2::float8, $3::int) as count`, [
+        kind,
+        ageOption('olderThanMs', olderThanMs),
+        countOption('limit', limit, 0, 0),
+      ])
+      return numberOf(rows[0]?.['count'])
+    },
   }
+}
+
+function foundIn({ rows: [row] }: SqlResult): { id: string; version: number; state: unknown } | undefined {
+  const state = row?.['state'] as string | null | undefined
+  if (state === null || state === undefined) return undefined
+  return { id: row?.['id'] as string, version: numberOf(row?.['version']), state: JSON.parse(state) }
 }
 
 // Of ids and correlations.

@@ -34,6 +34,16 @@ export function hexOf(bytes: Uint8Array): string {
   return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`
 }
 
+/** What `hexOf` gave, as a literal. Digits of our own making, and no backslash: what that means depends on a setting. */
+export function bytesLiteral(hex: string): string {
+  return `decode('${hex.slice(2)}', 'hex')`
+}
+
+/** A list of texts as a literal. */
+export function textsLiteral(texts: readonly string[]): string {
+  return `array[${texts.map(quoted).join(',')}]::text[]`
+}
+
 /** A text as a literal, whatever `standard_conforming_strings` says. It has no NUL: see `storable`. */
 export function quoted(text: string): string {
   const inner = text.replaceAll("'", "''")

@@ -3,7 +3,7 @@ import { LONGEST_TIMER_MS } from '../../../core/clock.ts'
 import type { Delivery, SettleOptions, SettleVerdict } from '../../../core/contracts/transport.ts'
 import type { Envelope } from '../../../core/message.ts'
 import { invalidOption } from '../../../core/options.ts'
-import { tellEach, wrongVerdict } from '../../../core/settle.ts'
+import { addListener, tellEach, wrongVerdict } from '../../../core/settle.ts'
 import { createError } from '../../../errors/classes.ts'
 
 /** Whoever handed it out. */
@@ -29,7 +29,7 @@ export class PgDelivery implements Delivery {
   state: 'held' | 'settling' | 'settled' | 'lost' = 'held'
   private settling: Promise<void> | undefined
   private readonly owner: DeliveryOwner
-  private listeners: (() => void)[] | undefined
+  private listeners: Set<() => void> | undefined
 
   constructor(owner: DeliveryOwner, envelope: Envelope, seq: string, attempts: number, until: number) {
     this.owner = owner
@@ -55,12 +55,8 @@ export class PgDelivery implements Delivery {
   onLost(listener: () => void): () => void {
     if (this.state === 'lost') listener()
     if (this.state !== 'held' && this.state !== 'settling') return nothing
-    // One and the same function may be given twice, and stopped once.
-    const link = (): void => listener()
-    this.listeners = [...(this.listeners ?? []), link]
-    return () => {
-      this.listeners = this.listeners?.filter((each) => each !== link)
-    }
+    this.listeners ??= new Set()
+    return addListener(this.listeners, listener)
   }
 
   settle(verdict: SettleVerdict, options?: SettleOptions | undefined): Promise<void> {

@@ -188,6 +188,13 @@ export class MessageStore {
     await this.run('leave', [place])
   }
 
+  /** A group goes as the place of a live subscription does: marked as one that was not heard of for long, so that it goes also if this process ends in between. */
+  async drop(place: number): Promise<void> {
+    const { schema } = this
+    await this.driver.execute(`update ${schema}.place set seen_at = '-infinity' where id = $1`, [place])
+    await this.leave(place)
+  }
+
   async beat(places: readonly number[]): Promise<readonly number[]> {
     return (await this.run('beat', [places])).rows.map(({ place }) => place as number)
   }
@@ -207,6 +214,20 @@ export class MessageStore {
 
   async redrive(place: number, ids: readonly string[] | null): Promise<number> {
     return (await this.run('redrive', [place, ids])).rows[0]?.['count'] as number
+  }
+
+  /**
+   * Since when all messages of a channel are kept, milliseconds since 1970. What is purged is older than the retention, and of what is left behind it some may be
+   * younger: whoever waits for a message keeps it.
+   */
+  async retainedSince({ kind, name }: ChannelAddress): Promise<number | undefined> {
+    const { rows } = await this.driver.execute(
+      `select (extract(epoch from now() - retention) * 1000)::float8 as since, (purged_to = 0)::int as whole from ${this.schema}.channel where kind = $1 and name = $2`,
+      [kind, name],
+    )
+    const row = rows[0]
+    if (row === undefined) return undefined
+    return Number(row['whole']) === 1 ? -Infinity : (row['since'] as number)
   }
 
   /** Channel and place by name: which of them is there. */

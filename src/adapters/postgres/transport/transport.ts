@@ -14,7 +14,8 @@ import type {
   SendResult,
   TransportCapabilities,
 } from '../../../core/contracts/transport.ts'
-import { envelopeBytes } from '../../../core/envelope.ts'
+import { bytesAbove } from '../../../core/envelope.ts'
+import { inKeyOrder } from '../../../core/key-order.ts'
 import type { ChannelAddress, Envelope } from '../../../core/message.ts'
 import { countOption, durationOption, invalidOption, knownOptions } from '../../../core/options.ts'
 import { endsWithin } from '../../../core/patience.ts'
@@ -107,6 +108,18 @@ class PostgresTransport implements MessageTransport {
     })
   }
 
+  retainedSince(channel: ChannelAddress): Promise<number | undefined> {
+    return this.asked(() => this.store.retainedSince(channel))
+  }
+
+  dropGroup(place: ChannelPlace): Promise<void> {
+    return this.asked(async () => {
+      if (place.kind === 'queue') throw invalidOption('kind', place.kind, 'only a topic has groups')
+      const found = await this.find(place)
+      if (found !== undefined) await this.store.drop(found)
+    })
+  }
+
   async send(
     channel: ChannelAddress,
     envelopes: readonly Envelope[],
@@ -114,25 +127,17 @@ class PostgresTransport implements MessageTransport {
   ): Promise<readonly SendResult[]> {
     const refusal = this.refusal(channel, context)
     if (refusal !== undefined) return envelopes.map(() => failed(refusal))
-    const results = new Array<SendResult>(envelopes.length)
     const good: Envelope[] = []
-    let behind: Map<string, string> | undefined
-    for (let at = 0; at < envelopes.length; at++) {
-      const envelope = envelopes[at] as Envelope
-      const { key } = envelope
-      const ahead = key === undefined ? undefined : behind?.get(key)
-      const problem =
-        ahead === undefined
-          ? this.problem(channel, envelope)
-          : this.error('TOO_EARLY', channel, `it is of key ${key}, behind ${ahead}, which could not be sent`, { ahead })
-      if (problem === undefined) {
+    const results = inKeyOrder(
+      envelopes,
+      (envelope) => {
+        const problem = this.problem(channel, envelope)
+        if (problem !== undefined) return failed(problem)
         good.push(envelope)
-        results[at] = ACCEPTED
-        continue
-      }
-      if (key !== undefined && ahead === undefined) (behind ??= new Map()).set(key, envelope.id)
-      results[at] = failed(problem)
-    }
+        return ACCEPTED
+      },
+      (message, details) => this.error('TOO_EARLY', channel, message, details),
+    )
     if (good.length === 0) return results
     const verdict = await this.sender(channel).send(good, context)
     return verdict === ACCEPTED || verdict.status === 'accepted'
@@ -284,7 +289,7 @@ class PostgresTransport implements MessageTransport {
 
   private problem(channel: ChannelAddress, envelope: Envelope): Error | undefined {
     const { maxPayloadBytes } = this.capabilities
-    if (envelopeBytes(envelope) > maxPayloadBytes)
+    if (bytesAbove(maxPayloadBytes, envelope) !== undefined)
       return this.error('PAYLOAD_TOO_LARGE', channel, `the limit is ${maxPayloadBytes} bytes`)
     const reason = unstorable(envelope)
     if (reason !== undefined) return this.error('INVALID_INPUT', channel, reason)

@@ -8,6 +8,8 @@ import { type Run, VOID } from './tables.ts'
 export interface HeldLane {
   readonly lane: string
   readonly epoch: bigint
+  /** Beyond the share of its member, and still its own. */
+  readonly surplus?: true | undefined
 }
 
 interface Lane {
@@ -18,7 +20,8 @@ interface Lane {
 
 /**
  * Leases lanes, in one transaction. With n lanes and k members that are alive each may hold n / k, and the first of them by name one more where that does
- * not come out even. A member keeps what it holds up to its share, gives up the rest, and takes what is free or has run out, with a new epoch.
+ * not come out even. A member keeps what it holds up to its share, gives up the rest (or has it as before, until it gives it back), and takes what is free or has run
+ * out, with a new epoch.
  */
 export async function leaseLanes(
   run: Run,
@@ -28,6 +31,7 @@ export async function leaseLanes(
   lanes: readonly string[],
   forMs: number,
   now: number,
+  beyond: 'given-up' | 'kept' = 'given-up',
 ): Promise<readonly HeldLane[]> {
   const until = Math.ceil(now + forMs)
   const wait = Math.ceil(forMs)
@@ -57,7 +61,8 @@ export async function leaseLanes(
   const mine = wanted.filter((lane) => lane.member === member)
   const kept = mine.slice(0, share)
   const taken = wanted.filter((lane) => lane.member === undefined).slice(0, share - kept.length)
-  for (const { name } of mine.slice(share)) await giveUp(run, tables, consumer, name)
+  const surplus = mine.slice(share)
+  if (beyond === 'given-up') for (const { name } of surplus) await giveUp(run, tables, consumer, name)
   if (kept.length > 0)
     await run(
       `update ${tables.lane} set until = ?, wait = ? where consumer = ? and member = ? and until > ? and lane in (select value from json_each(?))`,
@@ -73,19 +78,24 @@ export async function leaseLanes(
     ...kept.map(({ name, epoch }): [string, bigint] => [name, epoch]),
     ...taken.map(({ name, epoch }): [string, bigint] => [name, epoch + 1n]),
   ])
-  return wanted.flatMap(({ name }) => {
+  const held = wanted.flatMap(({ name }): readonly HeldLane[] => {
     const epoch = epochs.get(name)
     return epoch === undefined ? [] : [{ lane: name, epoch }]
   })
+  if (beyond === 'kept') for (const { name, epoch } of surplus) held.push({ lane: name, epoch, surplus: true })
+  return held
 }
 
-/** Gives lanes back, those that are still held so. Who holds nothing more has left, and the shares of the others grow. */
+/** Gives lanes back, those that are still held so. Who holds nothing more has left, as has `member`, and the shares of the others grow. */
 export async function releaseLanes(
   run: Run,
   tables: Tables,
   consumer: string,
   leases: readonly HeldLane[],
+  member?: string | undefined,
 ): Promise<void> {
+  if (member !== undefined)
+    await run(`delete from ${tables.lane_member} where consumer = ? and member = ?`, [consumer, member])
   const leaving = new Set<string>()
   for (const { lane, epoch } of leases) {
     const { rows } = await run(

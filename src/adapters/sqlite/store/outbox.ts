@@ -44,20 +44,25 @@ export function outboxOf<Tx>(ground: Ground<Tx>, archive: boolean): OutboxStore<
 
     async lease(relay, forMs) {
       durationOption('forMs', forMs, forMs)
-      const until = clock.now() + forMs
+      const askedAt = clock.now()
       const held = await together(async (run) => {
         const at = now()
         for (const table of [tables.outbox, tables.block])
           await run(`update ${table} set until = 0 where until is not null and ${VOID}`, [at])
-        return leaseLanes(run, tables, OUTBOX_CONSUMER, relay, PARTITION_NAMES, forMs, at)
+        return leaseLanes(run, tables, OUTBOX_CONSUMER, relay, PARTITION_NAMES, forMs, at, 'kept')
       })
-      return held.map(({ lane, epoch }): PartitionLease => ({ partition: Number(lane), epoch, until }))
+      return held.map(({ lane, epoch, surplus }): PartitionLease => {
+        const partition = Number(lane)
+        return surplus === true
+          ? { partition, epoch, until: askedAt, surplus }
+          : { partition, epoch, until: askedAt + forMs }
+      })
     },
 
-    async release(leases) {
-      if (leases.length === 0) return
+    async release(leases, relay) {
+      if (leases.length === 0 && relay === undefined) return
       const lanes = leases.map(({ partition, epoch }) => ({ lane: String(partition), epoch }))
-      await together((run) => releaseLanes(run, tables, OUTBOX_CONSUMER, lanes))
+      await together((run) => releaseLanes(run, tables, OUTBOX_CONSUMER, lanes, relay))
     },
 
     async pending(leases, limit) {

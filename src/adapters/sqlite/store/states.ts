@@ -1,13 +1,13 @@
 // States of processes and of stored requests: JSON, compared and set by version.
 import type { StateStore } from '../../../core/contracts/store.ts'
-import { countOption } from '../../../core/options.ts'
+import { ageOption, countOption } from '../../../core/options.ts'
 import { createError } from '../../../errors/index.ts'
 import type { Ground } from './tables.ts'
 
 const PAGE = 100
 
 /** The states of a store. */
-export function statesOf<Tx>({ tables, inside, alone }: Ground<Tx>): StateStore<Tx> {
+export function statesOf<Tx>({ tables, date, inside, alone, together }: Ground<Tx>): StateStore<Tx> {
   return {
     async load(tx, kind, id) {
       const { rows } = await inside(tx)(`select version, state from ${tables.state} where kind = ? and id = ?`, [
@@ -35,17 +35,20 @@ export function statesOf<Tx>({ tables, inside, alone }: Ground<Tx>): StateStore<
       if (json === undefined)
         throw createError({ code: 'INVALID_INPUT', message: `the state of ${kind} ${id} is no JSON: ${typeof state}` })
       const wake = done || wakeAt === undefined ? null : Math.ceil(wakeAt)
+      const doneAt = done ? date() : null
+      const since = done ? 'coalesce(iif(done = 1, done_at, null), ?)' : '?'
       const { affected } =
         expected === 0
           ? await run(
-              `insert into ${tables.state} (kind, id, version, state, done, wake_at) values (?, ?, 1, ?, ?, ?) on conflict do nothing`,
-              [kind, id, json, done, wake],
+              `insert into ${tables.state} (kind, id, version, state, done, done_at, wake_at) values (?, ?, 1, ?, ?, ?, ?) on conflict do nothing`,
+              [kind, id, json, done, doneAt, wake],
             )
           : await run(
-              `update ${tables.state} set version = version + 1, state = ?, done = ?, wake_at = ? where kind = ? and id = ? and version = ?`,
-              [json, done, wake, kind, id, expected],
+              `update ${tables.state} set version = version + 1, state = ?, done = ?, done_at = ${since}, wake_at = ? where kind = ? and id = ? and version = ?`,
+              [json, done, doneAt, wake, kind, id, expected],
             )
       if (affected === 0) return false
+      if (!done && correlations === 'kept') return true
       if (expected > 0) await run(`delete from ${tables.correlation} where kind = ? and id = ?`, [kind, id])
       if (!done)
         for (const correlation of new Set(correlations))
@@ -85,6 +88,22 @@ export function statesOf<Tx>({ tables, inside, alone }: Ground<Tx>): StateStore<
         if (rows.length < page) return
         left -= rows.length
       }
+    },
+
+    async purge(kind, olderThanMs, limit) {
+      const now = date()
+      const before = now - ageOption('olderThanMs', olderThanMs)
+      const most = countOption('limit', limit, 0, 0)
+      return together(async (run) => {
+        // A program of before this column does not say when: from now on then.
+        await run(`update ${tables.state} set done_at = ? where kind = ? and done = 1 and done_at is null`, [now, kind])
+        const { affected } = await run(
+          `delete from ${tables.state} where kind = ? and done = 1 and id in
+           (select id from ${tables.state} where kind = ? and done = 1 and done_at <= ? order by done_at limit ?)`,
+          [kind, kind, before, most],
+        )
+        return affected
+      })
     },
   }
 }

@@ -1,7 +1,8 @@
 // What every part of the store needs: its tables, the time, and statements whose failures say when the tables are missing.
 import type { Clock } from '../../../core/clock.ts'
 import type { SqlDriver, SqlResult } from '../../../core/contracts/store.ts'
-import { createError, type FairleadError, isFairleadError } from '../../../errors/index.ts'
+import { unmigrated } from '../../../core/migration.ts'
+import { isFairleadError } from '../../../errors/index.ts'
 import type { Tables } from '../names.ts'
 
 /** How a statement is run: in a transaction, or as one of its own. */
@@ -54,19 +55,12 @@ export function groundOf<Tx>(driver: SqlDriver<Tx>, tables: Tables, clock: Clock
   }
 }
 
-// A file without our tables lacks a table, to SQLite; to users it lacks a call.
-function notMigrated(error: unknown, tables: Tables): unknown {
+function notMigrated(error: unknown, { outbox }: Tables): unknown {
   if (!isFairleadError(error) || error.code !== 'NOT_FOUND') return error
-  const known: FairleadError = error
-  return createError({
-    code: 'CHANNEL_NOT_FOUND',
-    message: `the file lacks what this version of fairlead needs (${tables.outbox} and others): run migrate() of the store`,
-    cause: known,
-    effect: known.effect,
-    transport: 'sqlite',
-    details: known.details,
-    stack: false,
-  })
+  return unmigrated(
+    error,
+    `the file lacks what this version of fairlead needs (${outbox} and others): run migrate() of the store`,
+  )
 }
 
 /** A list of whole numbers, as a statement takes it: `(select value from json_each(?))`. */

@@ -2,6 +2,7 @@
 import type { StoreCase } from '../case.ts'
 import { checkpointCases } from './checkpoints.ts'
 import { deadCases } from './dead.ts'
+import { doneStateCases } from './done-states.ts'
 import { idempotencyCases } from './idempotency.ts'
 import { inboxCases } from './inbox.ts'
 import { leaseCases } from './leases.ts'
@@ -25,6 +26,7 @@ export const storeCases: readonly StoreCase[] = Object.freeze([
   ...inboxCases,
   ...idempotencyCases,
   ...stateCases,
+  ...doneStateCases,
   ...checkpointCases,
   ...migratingCases,
 ])

@@ -74,6 +74,54 @@ export const leaseCases: readonly StoreCase[] = [
     eachOnce([first, second, third], total)
   }),
 
+  storeCase(
+    'leaves what is beyond its share to a relay until it has settled what it sent and gives it back, and to no other meanwhile',
+    async (desk) => {
+      const { relay, other, publish } = desk
+      const total = await countIn(desk)
+      const first = await relay('first')
+      const ids = Array.from({ length: 40 }, (_, at) => `k${at}:m${at}`)
+      await publish(ids)
+      same((await first.ids()).length, ids.length, 'what it sends')
+      const second = await relay('second', { store: other })
+      await first.renew('keep')
+      const surplus = first.leases.filter((lease) => lease.surplus === true)
+      same(first.leases.length, total, 'what the first one still has')
+      demand(surplus.length === Math.floor(total / 2) || surplus.length === Math.ceil(total / 2), 'half is beyond it')
+      same((await second.renew()).length, 0, 'what the second one has before it is given back')
+      const published = Object.fromEntries(ids.map((id) => [id, { verdict: 'published' as const }]))
+      same(await first.settle(published), ids.length, 'what is settled')
+      await desk.store.outbox.release(surplus)
+      await second.renew()
+      same(sorted(second.partitions), sorted(surplus.map(({ partition }) => partition)), 'what the second one has then')
+      risen(surplus, second.leases)
+    },
+  ),
+
+  storeCase(
+    'does not extend what is beyond its share for a relay that asks again and again, and never gives it back',
+    async ({ relay, other, leaseMs, pass }) => {
+      const first = await relay('first', { forMs: leaseMs })
+      const second = await relay('second', { store: other })
+      for (let looks = 0; second.leases.length === 0; looks++) {
+        demand(looks < 60, 'what is beyond its share never ends')
+        await first.renew('keep')
+        await pass(leaseMs / 4)
+        await second.renew()
+      }
+    },
+  ),
+
+  storeCase('shares without a relay that leaves before it has held anything', async (desk) => {
+    const { relay, other } = desk
+    const total = await countIn(desk)
+    const first = await relay('first')
+    const second = await relay('second', { store: other })
+    same(second.leases.length, 0, 'what the second one has')
+    await second.release()
+    same((await first.renew()).length, total, 'what the first one has afterwards')
+  }),
+
   storeCase('leaves partitions where they are once they are shared', async (desk) => {
     const { relay, other } = desk
     const relays = [await relay('first'), await relay('second', { store: other }), await relay('third')]

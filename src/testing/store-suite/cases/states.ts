@@ -6,7 +6,8 @@ import { demand, same } from '../expect.ts'
 
 type Options = NonNullable<Parameters<AnyStore['states']['save']>[5]>
 
-const save = (
+/** Saves one in a transaction of its own. */
+export const save = (
   store: AnyStore,
   id: string,
   expected: number,
@@ -14,9 +15,11 @@ const save = (
   options?: Options,
   kind = 'order',
 ): Promise<boolean> => store.transaction((tx) => store.states.save(tx, kind, id, expected, state, options))
-const load = (store: AnyStore, id: string, kind = 'order'): Promise<unknown> =>
+/** What is there. */
+export const load = (store: AnyStore, id: string, kind = 'order'): Promise<unknown> =>
   store.transaction((tx) => store.states.load(tx, kind, id))
-const find = (store: AnyStore, correlation: string, kind = 'order'): Promise<string | undefined> =>
+/** Who waits for it. */
+export const find = (store: AnyStore, correlation: string, kind = 'order'): Promise<string | undefined> =>
   store.transaction((tx) => store.states.find(tx, kind, correlation))
 
 export const stateCases: readonly StoreCase[] = [
@@ -175,6 +178,33 @@ export const stateCases: readonly StoreCase[] = [
       same(await load(other, 'b'), { version: 2, state: { over: true } }, 'the one that is done')
     },
   ),
+
+  storeCase('keeps what a state waits for where it is told to, until it is done', async ({ store, other }) => {
+    same(await save(store, 'a', 0, {}, { correlations: 'kept' }), true, 'making one of which nothing is known')
+    same(await find(other, 'kept'), undefined, 'who waits for a word of the contract')
+    await save(store, 'a', 1, {}, { correlations: ['payment 1', 'shipment 1'], wakeAt: 1_000 })
+    await save(store, 'b', 0, {}, { correlations: ['payment 2'] })
+    same(await save(store, 'a', 2, { n: 3 }, { correlations: 'kept', wakeAt: 2_000 }), true, 'changing it')
+    same(await save(store, 'a', 1, {}, { correlations: 'kept' }), false, 'expecting the version of before')
+    same(
+      [await find(other, 'payment 1'), await find(other, 'shipment 1'), await find(other, 'payment 2')],
+      ['a', 'a', 'b'],
+      'who waits',
+    )
+    same(await load(other, 'a'), { version: 3, state: { n: 3 } }, 'the state')
+    same(
+      [await other.states.due('order', 1_999, 10), await other.states.due('order', 2_000, 10)],
+      [[], ['a']],
+      'when it is due',
+    )
+    await store.transaction(async (tx) => {
+      await store.states.save(tx, 'order', 'a', 3, {}, { correlations: ['return 1'] })
+      await store.states.save(tx, 'order', 'a', 4, {}, { correlations: 'kept' })
+    })
+    same([await find(other, 'payment 1'), await find(other, 'return 1')], [undefined, 'a'], 'twice in a transaction')
+    await save(store, 'a', 5, {}, { correlations: 'kept', done: true })
+    same(await find(other, 'return 1'), undefined, 'who waits when it is done')
+  }),
 
   storeCase('gives what is due, earliest first', async ({ store, other }) => {
     const wakeAts: Readonly<Record<string, number | undefined>> = {

@@ -139,6 +139,31 @@ export const groupCases: readonly TransportCase[] = [
     eachOnce(group.handed, numbers(0, 10))
   }),
 
+  onTopics('drops a group with what waits for it, and no other', { needs: [keeps] }, async (bench) => {
+    const place = await bench.place('topic', { groups: ['used', 'left'] })
+    const transport = await bench.open()
+    // One whose groups keep nothing has nothing to drop.
+    if (transport.dropGroup === undefined) return
+    const left = { ...place.channel, group: 'left' }
+    await bench.send(transport, place.channel, bench.messages(5))
+    await bench.done('dropping the group', transport.dropGroup(left))
+    await refused(bench.done('the check', transport.prepare([left], 'check')), 'CHANNEL_NOT_FOUND', 'a dropped group')
+    await bench.done('dropping it again', transport.dropGroup(left))
+    await bench.done('making it again', transport.prepare([left], 'create'))
+    await bench.send(
+      transport,
+      place.channel,
+      bench.messages(3, (index) => ({ text: String(5 + index) })),
+    )
+    const used = await bench.collect(await bench.open(), place)
+    const again = await bench.collect(await bench.open(), { channel: place.channel, group: 'left' })
+    await bench.arrived([used], 8)
+    await bench.arrived([again], 3)
+    await bench.quiet()
+    eachOnce(used.handed, numbers(0, 8))
+    eachOnce(again.handed, numbers(5, 8))
+  }),
+
   onTopics('lets members of a group take over from each other', { needs: [competing, keeps] }, async (bench) => {
     const place = await bench.place('topic')
     const sender = await bench.open()

@@ -13,6 +13,8 @@ export interface FakeKafkaJs extends KafkaJsClient {
   members: number
   /** What becomes of the next commits; default: taken. */
   onCommit: () => Promise<void>
+  /** What becomes of the next questions about the group; default: answered. */
+  onDescribe: () => Promise<void>
   /** An attempt to join: answers what it sends, or throws. */
   joining(): readonly Buffer[]
   /** It went well. */
@@ -34,6 +36,7 @@ export const fakeKafkaJs = (): FakeKafkaJs => {
     log: [],
     members: 1,
     onCommit: async () => {},
+    onDescribe: async () => {},
     joining: () => assigners.map((assigner) => assigner.protocol({ topics: ['orders'] }).metadata),
     joined: (assigned, memberId = 'm') => tell('join', { memberId, memberAssignment: { orders: assigned } }),
     turn() {
@@ -88,7 +91,10 @@ export const fakeKafkaJs = (): FakeKafkaJs => {
           await fake.onCommit()
           tell('committed')
         },
-        describeGroup: async () => ({ members: new Array(fake.members).fill({}) }),
+        describeGroup: async () => {
+          await fake.onDescribe()
+          return { members: new Array(fake.members).fill({}) }
+        },
       }
     },
   }

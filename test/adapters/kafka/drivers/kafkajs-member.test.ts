@@ -40,6 +40,7 @@ const member = () => {
     sessionTimeoutMs: 30_000,
     heartbeatMs: 1_000,
     rebalanceTimeoutMs: 60_000,
+    joinWithinMs: 90_000,
   }
   const one = new KafkaJsMember(kafka, 'g', ['orders'], events, settings, {}, async () => 2)
   const begin = async (...assigned: number[]): Promise<void> => {
@@ -55,9 +56,18 @@ const member = () => {
     told.length = 0
     kafka.log.length = 0
   }
+  /** At work on both partitions, when another member has come. */
+  const beginsWithSurplus = async (): Promise<void> => {
+    await begin(0, 1)
+    busy.push(at(0), at(1))
+    kafka.members = 2
+    kafka.joining()
+    kafka.joined([0, 1])
+    await turns()
+  }
   /** What it asked for with an attempt to join. */
   const asked = (): unknown => decodeSubscription(kafka.joining()[0] as Buffer).claim
-  return { clock, kafka, one, told, busy, begin, asked, drained: () => drained() }
+  return { clock, kafka, one, told, begin, beginsWithSurplus, asked, drained: () => drained() }
 }
 
 describe('a member by way of kafkajs', () => {
@@ -86,13 +96,8 @@ describe('a member by way of kafkajs', () => {
   })
 
   it('gives up its surplus once that is finished, by another rebalance', async () => {
-    const { kafka, told, busy, begin, asked, drained } = member()
-    await begin(0, 1)
-    busy.push(at(0), at(1))
-    kafka.members = 2
-    kafka.joining()
-    kafka.joined([0, 1])
-    await turns()
+    const { kafka, told, beginsWithSurplus, asked, drained } = member()
+    await beginsWithSurplus()
     expect(told).toEqual(['assigned 0,1 kept 0,1', 'revoking 1'])
     expect(kafka.turn()).toBeUndefined()
     drained()
@@ -105,13 +110,8 @@ describe('a member by way of kafkajs', () => {
   })
 
   it('gives it up with whatever rebalance comes next, and asks for no other', async () => {
-    const { kafka, busy, begin, asked, drained } = member()
-    await begin(0, 1)
-    busy.push(at(0), at(1))
-    kafka.members = 2
-    kafka.joining()
-    kafka.joined([0, 1])
-    await turns()
+    const { kafka, beginsWithSurplus, asked, drained } = member()
+    await beginsWithSurplus()
     drained()
     await turns()
     expect(asked()).toEqual({ held: { orders: [0] }, owned: {} })
@@ -119,14 +119,22 @@ describe('a member by way of kafkajs', () => {
     expect(kafka.turn()).toBeUndefined()
   })
 
-  it('does not give up what another rebalance has handed out again meanwhile', async () => {
-    const { kafka, told, busy, begin, asked, drained } = member()
-    await begin(0, 1)
-    busy.push(at(0), at(1))
-    kafka.members = 2
-    kafka.joining()
+  it('does not give up again what it was given back', async () => {
+    const { kafka, told, beginsWithSurplus, asked, drained } = member()
+    await beginsWithSurplus()
+    drained()
+    await turns()
+    asked()
+    // The leader is of another library, and shares in its own way.
     kafka.joined([0, 1])
     await turns()
+    expect(told.slice(2)).toEqual(['lost 1', 'assigned 0,1 kept 0'])
+    expect(kafka.turn()).toBeUndefined()
+  })
+
+  it('does not give up what another rebalance has handed out again meanwhile', async () => {
+    const { kafka, told, beginsWithSurplus, asked, drained } = member()
+    await beginsWithSurplus()
     kafka.joining()
     kafka.joined([0, 1])
     drained()
@@ -138,13 +146,8 @@ describe('a member by way of kafkajs', () => {
   })
 
   it('nor what it has asked to keep just now', async () => {
-    const { kafka, told, busy, begin, drained } = member()
-    await begin(0, 1)
-    busy.push(at(0), at(1))
-    kafka.members = 2
-    kafka.joining()
-    kafka.joined([0, 1])
-    await turns()
+    const { kafka, told, beginsWithSurplus, drained } = member()
+    await beginsWithSurplus()
     kafka.joining()
     drained()
     await turns()
@@ -152,6 +155,47 @@ describe('a member by way of kafkajs', () => {
     await turns()
     // It begins anew.
     expect(told).toEqual(['assigned 0,1 kept 0,1', 'revoking 1', 'assigned 0,1 kept 0,1', 'revoking 1'])
+  })
+
+  it('asks again about the group where that failed, so that the other member gets its share', async () => {
+    const { clock, kafka, told, beginsWithSurplus } = member()
+    let asked = 0
+    kafka.onDescribe = async () => {
+      if (++asked <= 2) throw new Error('Connection error: ECONNREFUSED')
+    }
+    await beginsWithSurplus()
+    expect(told).toEqual(['assigned 0,1 kept 0,1'])
+    await clock.advance(5_000)
+    await turns()
+    expect([asked, told]).toEqual([2, ['assigned 0,1 kept 0,1']])
+    await clock.advance(5_000)
+    await turns()
+    expect([asked, told]).toEqual([3, ['assigned 0,1 kept 0,1', 'revoking 1']])
+  })
+
+  it('does not once it has left', async () => {
+    const { clock, kafka, one, beginsWithSurplus } = member()
+    let asked = 0
+    kafka.onDescribe = async () => {
+      asked++
+      throw new Error('Connection error: ECONNREFUSED')
+    }
+    await beginsWithSurplus()
+    await one.close()
+    await clock.advance(60_000)
+    expect([asked, clock.pending]).toEqual([1, 0])
+  })
+
+  it('asks for its rebalance until the attempt has begun: of two fetchers that start at once kafkajs hears one', async () => {
+    const { kafka, beginsWithSurplus, drained } = member()
+    await beginsWithSurplus()
+    drained()
+    await turns()
+    expect(kafka.turn()).toMatchObject(REBALANCE)
+    expect(kafka.turn()).toMatchObject(REBALANCE)
+    kafka.joining()
+    kafka.joined([0])
+    expect(kafka.turn()).toBeUndefined()
   })
 
   it('ends when kafkajs does nothing any more, and not before', async () => {
@@ -205,6 +249,19 @@ describe('a member by way of kafkajs', () => {
     expect(kafka.log).toContain('disconnect')
     expect(told).toEqual([])
     expect(() => kafka.joining()).toThrow('closed')
+  })
+
+  it('leaves at last, where an attempt to join never ends', async () => {
+    const { clock, kafka, one, begin } = member()
+    await begin(0)
+    kafka.joining()
+    const closing = one.close()
+    await clock.advance(2_500)
+    await closing
+    expect(kafka.log).toEqual([])
+    await clock.advance(90_000)
+    await turns()
+    expect(kafka.log).toEqual(['disconnect'])
   })
 
   it('fails to start when nothing is assigned in time', async () => {

@@ -1,5 +1,6 @@
 // What a member is told and tells in the form that the broker has for it: partitions that it was given, offsets that it commits.
 import type { PartitionCommit, TopicPartition } from '../../driver.ts'
+import type { PlatformaticOffsets } from './types.ts'
 
 /** What one member gets (ConsumerProtocolAssignment, any version). An empty answer is nothing. */
 export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
@@ -19,20 +20,9 @@ export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
   return all
 }
 
-/** One topic of a commit. */
-export interface TopicCommit {
-  name: string
-  partitions: {
-    partitionIndex: number
-    committedOffset: bigint
-    committedLeaderEpoch: number
-    committedMetadata: string
-  }[]
-}
-
 /** What is committed, by topic. */
-export function offsetsByTopic(offsets: readonly PartitionCommit[]): TopicCommit[] {
-  const topics = new Map<string, TopicCommit>()
+export function offsetsByTopic(offsets: readonly PartitionCommit[]): PlatformaticOffsets[] {
+  const topics = new Map<string, PlatformaticOffsets>()
   for (const { topic, partition, offset, note } of offsets) {
     const entry = topics.get(topic) ?? { name: topic, partitions: [] }
     topics.set(topic, entry)

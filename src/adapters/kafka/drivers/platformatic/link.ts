@@ -21,7 +21,8 @@ export interface Link {
   topic(name: string, fresh?: boolean): Promise<Topology | undefined>
   /** Where a partition's leader listens. @throws FairleadError where it has none now */
   leader(topic: string, partition: number): Promise<PlatformaticBroker>
-  coordinator(group: string): Promise<PlatformaticBroker>
+  /** Of a group, or of what writes transactions under a name. */
+  coordinator(name: string, of?: 'group' | 'transactions'): Promise<PlatformaticBroker>
   /** What is known of topics is to be asked again. */
   forget(): void
   /** Ends within a few seconds. Never rejects. */
@@ -127,10 +128,10 @@ export function linkTo(make: () => PlatformaticAdmin, clock: Clock, answerWithin
         transport: 'kafka',
       })
     },
-    async coordinator(group) {
-      const [found] = await link.call((mine) => mine.findCoordinator({ keyType: 0, keys: [group] }))
+    async coordinator(name, of = 'group') {
+      const [found] = await link.call((mine) => mine.findCoordinator({ keyType: of === 'group' ? 0 : 1, keys: [name] }))
       if (found === undefined)
-        throw createError({ code: 'UNAVAILABLE', effect: 'none', message: `no coordinator of group ${group}` })
+        throw createError({ code: 'UNAVAILABLE', effect: 'none', message: `no coordinator of ${of} ${name}` })
       return found
     },
     forget: () => known.clear(),

@@ -1,9 +1,9 @@
 // One member of a group, by the classic protocol (JoinGroup, SyncGroup, Heartbeat, OffsetCommit). What is held stays where it is through a rebalance:
 // members say in their subscription what they are at work on, and the assignor of ../../assignment.ts leaves it with them; whoever then has more than its
 // share finishes the surplus, gives it up, and asks for another rebalance.
-import { type Clock, sleep } from '../../../../core/clock.ts'
+import { sleep } from '../../../../core/clock.ts'
 import { endsWithin } from '../../../../core/patience.ts'
-import type { FairleadError } from '../../../../errors/index.ts'
+import { createError, type FairleadError } from '../../../../errors/index.ts'
 import {
   ASSIGNOR,
   assign,
@@ -14,41 +14,18 @@ import {
   fairShare,
 } from '../../assignment.ts'
 import { kafkaErrorOf } from '../../classify-kafka.ts'
-import type { KafkaMember, MemberEvents, PartitionCommit, PartitionOffset, TopicPartition } from '../../driver.ts'
+import type { KafkaMember, PartitionCommit, PartitionOffset, TopicPartition } from '../../driver.ts'
 import { failureOfCode, isCut, isElsewhere, isForgotten, lost, MOST_CUTS, requiredId } from './failures.ts'
 import { type Fetcher, laneOf } from './fetcher.ts'
 import { decodeAssignment, offsetsByTopic } from './group-bytes.ts'
-import type { Link } from './link.ts'
-import type { PlatformaticBroker, PlatformaticKafka } from './types.ts'
-
-/** How a member behaves. */
-export interface MemberOptions {
-  readonly sessionTimeoutMs: number
-  readonly rebalanceTimeoutMs: number
-  readonly heartbeatMs: number
-  readonly retryMs: number
-}
-
-/** What a member is made of. */
-export interface MemberParts {
-  readonly kafka: Pick<
-    PlatformaticKafka<never>,
-    'joinGroupV6' | 'syncGroupV4' | 'heartbeatV4' | 'leaveGroupV4' | 'offsetCommitV8' | 'protocolErrorsCodesById'
-  >
-  /** For joining and heartbeats: a JoinGroup holds up all that comes behind it on its connection. */
-  readonly membership: Link
-  /** For commits, and to leave. */
-  readonly commits: Link
-  readonly clock: Clock
-  readonly group: string
-  readonly topics: readonly string[]
-  readonly options: MemberOptions
-  readonly events: MemberEvents
-}
+import type { MemberParts } from './member-parts.ts'
+import type { PlatformaticBroker } from './types.ts'
 
 const MOVING: ReadonlySet<string | undefined> = new Set(['ILLEGAL_GENERATION', 'REBALANCE_IN_PROGRESS'])
 const LEAVE_MS = 2_000
 const MOST_TRIES = 20
+// After a question about the group that failed: until then another member may have nothing to do.
+const BALANCE_AGAIN_MS = 5_000
 
 /** One member. */
 export class PlatformaticMember implements KafkaMember {
@@ -81,19 +58,33 @@ export class PlatformaticMember implements KafkaMember {
 
   /** Joins. Resolves with the first assignment. What is only passing is tried again for as long as a rebalance may take. */
   async start(): Promise<void> {
+    const { joinWithinMs } = this.parts.options
+    try {
+      if (await endsWithin(this.first(), joinWithinMs, this.parts.clock)) this.living = this.live()
+      else
+        throw createError({
+          code: 'TIMED_OUT',
+          effect: 'none',
+          message: `no partitions were assigned within ${joinWithinMs} ms`,
+          transport: 'kafka',
+        })
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  private async first(): Promise<void> {
     const { clock, options } = this.parts
     let cuts = 0
-    for (const began = clock.now(); this.generation < 0; ) {
+    for (const began = clock.now(); this.generation < 0 && !this.closed; ) {
       try {
         await this.round()
       } catch (thrown) {
         const error = thrown as FairleadError
         const elsewhere = isElsewhere(error) || (isCut(error) && cuts++ < MOST_CUTS)
         const passing = elsewhere || error.code === 'LEASE_LOST' || requiredId(error) !== undefined
-        if (!passing || clock.now() - began > options.rebalanceTimeoutMs) {
-          await this.end()
-          throw error
-        }
+        if (!passing || clock.now() - began > options.rebalanceTimeoutMs) throw error
         const id = requiredId(error)
         if (id !== undefined) this.memberId = id
         else {
@@ -103,7 +94,6 @@ export class PlatformaticMember implements KafkaMember {
         }
       }
     }
-    this.living = this.live()
   }
 
   pause(partitions: readonly TopicPartition[]): void {
@@ -289,18 +279,21 @@ export class PlatformaticMember implements KafkaMember {
     this.stayed = undefined
     const keeps = new Set(kept.map(laneOf))
     const gone = [...this.held.values()].filter((each) => !keeps.has(laneOf(each)))
+    // What comes back after it was given up nobody else wants: to give it up again would go on for ever.
+    const returned = assigned.some((each) => this.giving.has(laneOf(each)))
     this.giving.clear()
     this.held = new Map(assigned.map((each) => [laneOf(each), each]))
     if (gone.length > 0) this.parts.events.onLost(gone)
     this.fetcher.assign(assigned, kept)
     this.parts.events.onAssigned(assigned, kept)
-    if (kept.length > 0) void this.balance(generation)
+    if (kept.length > 0 && !returned) void this.balance(generation)
   }
 
   /** Members that are at work on much keep it at first; here they give up what is more than their share. */
   private async balance(round: number): Promise<void> {
     if (this.balancing) return
     this.balancing = true
+    let failed = false
     try {
       const { membership, group, topics, events } = this.parts
       // The metadata of before are good enough: the leader asks for new ones.
@@ -316,11 +309,20 @@ export class PlatformaticMember implements KafkaMember {
       for (const each of going) this.giving.add(laneOf(each))
       this.hurry()
     } catch {
-      // The next rebalance is another chance.
+      failed = true
     } finally {
       this.balancing = false
-      if (round !== this.generation && this.generation >= 0 && !this.closed) void this.balance(this.generation)
+      if (this.generation >= 0 && !this.closed) {
+        if (round !== this.generation) void this.balance(this.generation)
+        else if (failed) void this.balanceLater(round)
+      }
     }
+  }
+
+  // Nobody else would ask again before the next rebalance.
+  private async balanceLater(round: number): Promise<void> {
+    await this.wait(BALANCE_AGAIN_MS, false)
+    if (!this.closed && round === this.generation) await this.balance(round)
   }
 
   private async beat(): Promise<void> {

@@ -1,6 +1,7 @@
 // An idempotent producer with sequence numbers of its own: a batch is written once however often it is sent, and after an outcome that nobody knows the
 // next one begins with another producer id.
 import { type Clock, sleep } from '../../../../core/clock.ts'
+import { mostBytesOf } from '../../../../core/envelope.ts'
 import { createError, type FairleadError, withFields } from '../../../../errors/index.ts'
 import { kafkaErrorOf } from '../../classify-kafka.ts'
 import type { KafkaProducer, NewRecord } from '../../driver.ts'
@@ -18,6 +19,18 @@ export interface ProducerOptions {
   readonly retryMs: number
   readonly answerWithinMs: number
   readonly compression: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+}
+
+/** Of a producer that writes transactions. */
+export interface Transactional {
+  readonly name: string
+  readonly identity: Identity
+}
+
+/** As the broker knows a producer. */
+export interface Identity {
+  readonly producerId: bigint
+  readonly producerEpoch: number
 }
 
 type Verdict = FairleadError | undefined
@@ -41,13 +54,16 @@ export async function producerOn(
   bootstrap: () => Promise<PlatformaticBroker>,
   clock: Clock,
   options: ProducerOptions,
+  transactional?: Transactional | undefined,
 ): Promise<KafkaProducer> {
-  let identity: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
+  let identity: Identity | undefined = transactional?.identity
   let sequences = new kafka.NumericMap()
   const stop = new AbortController()
 
   const identified = async (): Promise<NonNullable<typeof identity>> => {
     if (identity === undefined) {
+      // Its name is to be taken anew.
+      if (transactional !== undefined) throw createError({ code: 'UNAVAILABLE', effect: 'none', transport: 'kafka' })
       try {
         identity = await link.ask(await bootstrap(), (connection) =>
           kafka.initProducerIdV4.api.async(connection, null, options.answerWithinMs, -1n, -1),
@@ -106,7 +122,13 @@ export async function producerOn(
                   return recordFor(topic, partition, key, value, headers)
                 }),
               ),
-              { producerId, producerEpoch, sequences, compression: options.compression },
+              {
+                producerId,
+                producerEpoch,
+                sequences,
+                compression: options.compression,
+                ...(transactional === undefined ? {} : { transactionalId: transactional.name }),
+              },
             )
           } catch (error) {
             // One partition's refusal comes as a failure of all; what became of the others is in it.
@@ -235,6 +257,6 @@ const behind = (first: FairleadError): FairleadError =>
 
 const sizeOf = ({ key, value, headers }: NewRecord): number => {
   let bytes = OVERHEAD + (key?.length ?? 0) + (value?.length ?? 0)
-  for (const [name, text] of Object.entries(headers)) bytes += name.length + text.length * 3 + 10
+  for (const [name, text] of Object.entries(headers)) bytes += name.length + mostBytesOf(text) + 10
   return bytes
 }

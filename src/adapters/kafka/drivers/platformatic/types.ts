@@ -22,6 +22,17 @@ export interface PlatformaticRequest<Arguments extends unknown[], Answer> {
   }
 }
 
+/** One topic of a commit. */
+export interface PlatformaticOffsets {
+  name: string
+  partitions: {
+    partitionIndex: number
+    committedOffset: bigint
+    committedLeaderEpoch: number
+    committedMetadata: string | null
+  }[]
+}
+
 /** What is known of the cluster. */
 export interface PlatformaticMetadata {
   readonly brokers: ReadonlyMap<number, PlatformaticBroker>
@@ -43,7 +54,7 @@ export interface PlatformaticAdmin {
   }): Promise<unknown>
   deleteTopics(options: { topics: string[] }): Promise<void>
   findCoordinator(options: {
-    keyType: 0
+    keyType: 0 | 1
     keys: string[]
   }): Promise<
     readonly { readonly key: string; readonly nodeId: number; readonly host: string; readonly port: number }[]
@@ -51,6 +62,12 @@ export interface PlatformaticAdmin {
   describeGroups(options: {
     groups: string[]
   }): Promise<ReadonlyMap<string, { readonly members: ReadonlyMap<string, unknown> }>>
+  deleteGroups(options: { groups: string[] }): Promise<void>
+  describeConfigs(options: {
+    resources: { resourceType: number; resourceName: string; configurationKeys?: string[] | null | undefined }[]
+  }): Promise<
+    readonly { readonly configs: readonly { readonly name: string; readonly value: string | null | undefined }[] }[]
+  >
   close(): Promise<void>
 }
 
@@ -112,6 +129,7 @@ export interface PlatformaticKafka<Connection extends object> {
         sequences: any
         // A closed list of theirs
         compression: any
+        transactionalId?: string
       },
     ],
     | boolean
@@ -123,8 +141,41 @@ export interface PlatformaticKafka<Connection extends object> {
       }
   >
   readonly initProducerIdV4: PlatformaticRequest<
-    [transactionalId: null, timeoutMs: number, producerId: bigint, epoch: number],
+    [transactionalId: string | null, timeoutMs: number, producerId: bigint, epoch: number],
     { readonly producerId: bigint; readonly producerEpoch: number }
+  >
+  readonly addPartitionsToTxnV3: PlatformaticRequest<
+    [
+      transactions: {
+        transactionalId: string
+        producerId: bigint
+        producerEpoch: number
+        verifyOnly: boolean
+        topics: { name: string; partitions: number[] }[]
+      }[],
+    ],
+    unknown
+  >
+  readonly addOffsetsToTxnV3: PlatformaticRequest<
+    [transactionalId: string, producerId: bigint, producerEpoch: number, groupId: string],
+    unknown
+  >
+  readonly txnOffsetCommitV3: PlatformaticRequest<
+    [
+      transactionalId: string,
+      groupId: string,
+      producerId: bigint,
+      producerEpoch: number,
+      generationId: number,
+      memberId: string,
+      groupInstanceId: null,
+      topics: PlatformaticOffsets[],
+    ],
+    unknown
+  >
+  readonly endTxnV3: PlatformaticRequest<
+    [transactionalId: string, producerId: bigint, producerEpoch: number, committed: boolean],
+    unknown
   >
   readonly fetchV12: PlatformaticRequest<
     [
@@ -209,21 +260,7 @@ export interface PlatformaticKafka<Connection extends object> {
     unknown
   >
   readonly offsetCommitV8: PlatformaticRequest<
-    [
-      groupId: string,
-      generationId: number,
-      memberId: string,
-      groupInstanceId: null,
-      topics: {
-        name: string
-        partitions: {
-          partitionIndex: number
-          committedOffset: bigint
-          committedLeaderEpoch: number
-          committedMetadata: string | null
-        }[]
-      }[],
-    ],
+    [groupId: string, generationId: number, memberId: string, groupInstanceId: null, topics: PlatformaticOffsets[]],
     {
       readonly topics: readonly {
         readonly name: string
@@ -237,7 +274,8 @@ export interface PlatformaticKafka<Connection extends object> {
         groupId: string
         memberId: null
         memberEpoch: number
-        topics: { name: string; partitionIndexes: number[] }[]
+        // Null: all.
+        topics: { name: string; partitionIndexes: number[] }[] | null
       }[],
       requireStable: boolean,
     ],

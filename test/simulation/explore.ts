@@ -1,8 +1,9 @@
-// Runs schedules of a scenario until one fails, and shrinks that one.
-import { type Clock, systemClock } from '../../core/clock.ts'
-import { type Outcome, runSchedule, type Scenario } from './run.ts'
-import { type Catalogue, drawSchedule, faultText } from './schedule.ts'
-import { shrink } from './shrink.ts'
+// The simulation on the engine of the crash test: runs schedules of a scenario of ours until one fails, and shrinks that one.
+import { type Clock, systemClock } from '../../src/core/clock.ts'
+import { type Outcome, runSchedule, type Scenario } from '../../src/testing/crash-test/run.ts'
+import { type RunSums, runMany } from '../../src/testing/crash-test/run-many.ts'
+import { type Catalogue, drawSchedule, faultText } from '../../src/testing/crash-test/schedule.ts'
+import { shrink } from '../../src/testing/crash-test/shrink.ts'
 
 /** What a calm run comes to: where faults can be. @throws Error for a scenario that fails without any fault */
 export async function catalogueOf(scenario: Scenario, seed: number): Promise<Catalogue> {
@@ -31,11 +32,7 @@ export interface ExploreOptions {
 }
 
 /** What it has come to. */
-export interface Exploration {
-  readonly schedules: number
-  readonly faults: number
-  readonly steps: number
-  readonly virtualMs: number
+export interface Exploration extends RunSums {
   readonly failure?: Failure | undefined
 }
 
@@ -53,25 +50,17 @@ export interface Failure {
 export async function explore(scenario: Scenario, options: ExploreOptions): Promise<Exploration> {
   const { schedules, seed, faults: most = 6, budgetMs = Infinity, shrinks = 300, clock = systemClock } = options
   const catalogue = options.catalogue ?? (await catalogueOf(scenario, seed))
-  const until = clock.now() + budgetMs
-  const { size } = scenario
-  let faults = 0
-  let steps = 0
-  let virtualMs = 0
-  let ran = 0
-  while (ran < schedules && clock.now() < until) {
-    const outcome = await runSchedule(scenario, drawSchedule(seed + ran, catalogue, { size, most }))
-    ran++
-    faults += outcome.fired.length
-    steps += outcome.steps
-    virtualMs += outcome.virtualMs
-    const wanted = outcome.findings.find(({ rule }) => options.rules?.includes(rule) ?? true)
-    if (wanted !== undefined) {
-      const failure = await explain(scenario, outcome, wanted.rule, shrinks)
-      return { schedules: ran, faults, steps, virtualMs, failure }
-    }
-  }
-  return { schedules: ran, faults, steps, virtualMs }
+  let failure: Failure | undefined
+  const sums = await runMany(
+    { schedules, budgetMs, clock },
+    (at) => runSchedule(scenario, drawSchedule(seed + at, catalogue, { size: scenario.size, most })),
+    async (outcome) => {
+      const wanted = outcome.findings.find(({ rule }) => options.rules?.includes(rule) ?? true)
+      if (wanted !== undefined) failure = await explain(scenario, outcome, wanted.rule, shrinks)
+      return wanted !== undefined
+    },
+  )
+  return failure === undefined ? sums : { ...sums, failure }
 }
 
 /** The one schedule of a seed, as `explore` would draw it. */

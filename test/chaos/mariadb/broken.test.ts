@@ -1,0 +1,4 @@
+// What is broken on purpose is caught on MariaDB.
+import { catchesAll } from '../kit/catches-all.ts'
+
+catchesAll({ database: 'mariadb' }, ['id-cursor', 'ack-before-commit'])

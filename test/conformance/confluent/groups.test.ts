@@ -1,0 +1,4 @@
+// Groups that are dropped, by way of @confluentinc/kafka-javascript.
+import { describeGroups } from '../kafka/groups.ts'
+
+describeGroups('@confluentinc/kafka-javascript')
