@@ -179,8 +179,11 @@ describe('consumers with an inbox', () => {
     const sent = Array.from({ length: 50 }, (_, n) => ({ type: 'job' as const, data: { n }, id: `batch ${n % 40}` }))
     await publisher.publish(Jobs, sent)
     await consumer.start()
+    // What is on its way from the database to the consumer neither waits nor is held: the rows themselves say when it is done.
+    const effects = () => rows(`select id from ${quoted}.effect where id like 'batch %'`)
+    await until(async () => (await effects()).length >= 40)
     await until(async () => (await consumer.lag())?.waiting === 0 && consumer.health().held === 0)
-    expect(await rows(`select id from ${quoted}.effect where id like 'batch %'`)).toHaveLength(40)
+    expect(await effects()).toHaveLength(40)
     expect(batches.reduce((sum, n) => sum + n, 0)).toBe(40)
     await consumer.close()
     await transport.close()

@@ -20,7 +20,7 @@ import type {
   ConfluentMessage,
 } from './confluent-types.ts'
 import { quietly } from './kafkajs-producer.ts'
-import { grouped, keyOf, lost, recordOf } from './kafkajs-records.ts'
+import { grouped, keyOf, lost, recordsFrom } from './kafkajs-records.ts'
 
 /** What all memberships of a driver have alike. */
 export interface ConfluentMembership {
@@ -312,11 +312,7 @@ export class ConfluentMember implements MemberToStart {
   private records(from: TopicPartition, messages: readonly ConfluentMessage[]): void {
     const place = this.places.get(keyOf(from))
     if (this.closed || place?.next === undefined) return
-    const records: KafkaRecord[] = []
-    for (const message of messages) {
-      const offset = Number(message.offset)
-      if (offset >= place.next) records.push(recordOf(offset, message))
-    }
+    const records = recordsFrom(place.next, messages)
     if (records.length === 0) return
     place.next = (records.at(-1) as KafkaRecord).offset + 1
     this.events.onRecords(place.at, records)

@@ -6,7 +6,7 @@ import { boundedBy } from '../../../core/bounded.ts'
 import { nextTurn, type Timer } from '../../../core/clock.ts'
 import { endsWithin } from '../../../core/patience.ts'
 import { createError, type FairleadError } from '../../../errors/index.ts'
-import { ASSIGNOR, type ByTopic, type Claim, COMMON_ASSIGNORS, fairShare } from '../assignment.ts'
+import { ASSIGNOR, type Claim, COMMON_ASSIGNORS, fairShare } from '../assignment.ts'
 import { classifyKafka } from '../classify-kafka.ts'
 import type {
   KafkaMember,
@@ -18,19 +18,16 @@ import type {
 } from '../driver.ts'
 import { assignerOf } from './kafkajs-assigner.ts'
 import { Pulse } from './kafkajs-pulse.ts'
-import { grouped, keyOf, lost, recordOf } from './kafkajs-records.ts'
+import { gaveUpEarly, grouped, keyOf, lost, recordsFrom } from './kafkajs-records.ts'
 import type { MemberSettings } from './kafkajs-settings.ts'
-import type { KafkaJsClient, KafkaJsConsumer, KafkaJsMessage, KafkaJsRetry } from './kafkajs-types.ts'
-
-interface Joined {
-  readonly memberId: string
-  readonly memberAssignment: ByTopic
-}
-
-interface Crashed {
-  readonly error: unknown
-  readonly restart: boolean
-}
+import type {
+  KafkaJsClient,
+  KafkaJsConsumer,
+  KafkaJsCrash,
+  KafkaJsJoin,
+  KafkaJsMessage,
+  KafkaJsRetry,
+} from './kafkajs-types.ts'
 
 const CLOSE_WITHIN_MS = 2_500
 // Over what a rebalance and a session may take: that long kafkajs may have nothing to say.
@@ -38,6 +35,7 @@ const SILENT_MS = 10_000
 const DESCRIBED_WITHIN_MS = 10_000
 // After a question about the group that failed: until then another member may have nothing to do.
 const BALANCE_AGAIN_MS = 5_000
+const RUN_AGAIN_MS = 500
 const MOST_CUTS = 5
 
 /** One member. */
@@ -60,7 +58,7 @@ export class KafkaJsMember implements KafkaMember {
   private readonly giving = new Set<string>()
   private wantsRebalance = false
   private balancing = false
-  private later: Timer | undefined
+  private waiting: Timer | undefined
   private state: 'starting' | 'open' | 'closed' = 'starting'
   private first: { readonly resolve: () => void; readonly reject: (error: FairleadError) => void } | undefined
   private closing: Promise<void> | undefined
@@ -112,8 +110,8 @@ export class KafkaJsMember implements KafkaMember {
       this.first = { resolve, reject }
     })
     assigned.catch(() => {})
-    consumer.on(GROUP_JOIN, ({ payload }: { readonly payload: Joined }) => this.joined(payload))
-    consumer.on(CRASH, ({ payload }: { readonly payload: Crashed }) => this.crashed(payload))
+    consumer.on(GROUP_JOIN, ({ payload }: { readonly payload: KafkaJsJoin }) => this.joined(payload))
+    consumer.on(CRASH, ({ payload }: { readonly payload: KafkaJsCrash }) => this.crashed(payload))
     consumer.on(COMMIT_OFFSETS, () => this.committed++)
     consumer.on(FETCH_START, () => this.fetching())
     const withinMs = settings.joinWithinMs
@@ -174,7 +172,7 @@ export class KafkaJsMember implements KafkaMember {
   close(): Promise<void> {
     this.state = 'closed'
     this.pulse.end()
-    if (this.later !== undefined) this.settings.clock.clearTimer(this.later)
+    if (this.waiting !== undefined) this.settings.clock.clearTimer(this.waiting)
     this.closing ??= (async () => {
       try {
         await endsWithin(this.leave(), CLOSE_WITHIN_MS, this.settings.clock)
@@ -189,7 +187,12 @@ export class KafkaJsMember implements KafkaMember {
     const { consumer } = this
     await consumer.connect()
     await consumer.subscribe({ topics: [...this.topics], fromBeginning: true })
-    await consumer.run({
+    await this.take()
+  }
+
+  // Connects and joins by itself; what comes across it is told as a crash.
+  private take(): Promise<void> {
+    return this.consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: true,
       eachBatch: async ({ batch, isStale }) => {
@@ -221,7 +224,7 @@ export class KafkaJsMember implements KafkaMember {
     throw Object.assign(new Error('the assignment is made anew'), { type: 'REBALANCE_IN_PROGRESS', retriable: false })
   }
 
-  private joined({ memberId, memberAssignment }: Joined): void {
+  private joined({ memberId, memberAssignment }: KafkaJsJoin): void {
     this.pulse.beat()
     // Between two attempts to join another generation may have been, in which somebody else had our partitions.
     const continuous = memberId === this.memberId && this.joins === 1
@@ -279,7 +282,7 @@ export class KafkaJsMember implements KafkaMember {
   }
 
   // A restart of the consumer comes with a new member.
-  private crashed({ error, restart }: Crashed): void {
+  private crashed({ error, restart }: KafkaJsCrash): void {
     this.pulse.beat()
     const classified = classifyKafka(error)
     const gone = this.dropped()
@@ -296,7 +299,9 @@ export class KafkaJsMember implements KafkaMember {
       return
     }
     if (gone.length > 0) this.events.onLost(gone)
-    if (!restart) this.end(classified)
+    if (restart) return
+    if (gaveUpEarly(error, classified)) this.later(RUN_AGAIN_MS, () => this.take())
+    else this.end(classified)
   }
 
   // It does not come back by itself.
@@ -327,11 +332,7 @@ export class KafkaJsMember implements KafkaMember {
   private records(from: TopicPartition, messages: readonly KafkaJsMessage[]): void {
     const place = this.places.get(keyOf(from))
     if (this.state === 'closed' || place?.next === undefined) return
-    const records: KafkaRecord[] = []
-    for (const message of messages) {
-      const offset = Number(message.offset)
-      if (offset >= place.next) records.push(recordOf(offset, message))
-    }
+    const records = recordsFrom(place.next, messages)
     if (records.length === 0) return
     place.next = (records.at(-1) as KafkaRecord).offset + 1
     this.events.onRecords(place.at, records)
@@ -363,17 +364,17 @@ export class KafkaJsMember implements KafkaMember {
       this.balancing = false
       if (this.places.size > 0 && this.state === 'open') {
         if (round !== this.rounds) void this.balance()
-        else if (failed) this.balanceLater()
+        // Nobody else would ask again before the next rebalance.
+        else if (failed) this.later(BALANCE_AGAIN_MS, () => this.balance())
       }
     }
   }
 
-  // Nobody else would ask again before the next rebalance.
-  private balanceLater(): void {
+  // Does one thing after a while: what waited before does not matter any more.
+  private later(ms: number, work: () => Promise<void>): void {
     const { clock } = this.settings
-    if (this.later !== undefined) clock.clearTimer(this.later)
-    this.later = clock.setTimer(() => void this.balance(), BALANCE_AGAIN_MS, undefined)
-    clock.unref(this.later)
+    if (this.waiting !== undefined) clock.clearTimer(this.waiting)
+    this.waiting = clock.setTimer(() => void work(), ms, undefined)
   }
 
   // What is asked for with each attempt to join.

@@ -21,8 +21,30 @@ export function grouped(partitions: readonly TopicPartition[]): { topic: string;
   return [...byTopic].map(([topic, all]) => ({ topic, partitions: all }))
 }
 
+/** The records from an offset on. */
+export function recordsFrom(next: number, messages: readonly KafkaJsMessage[]): readonly KafkaRecord[] {
+  const records: KafkaRecord[] = []
+  for (const message of messages) {
+    const offset = Number(message.offset)
+    if (offset >= next) records.push(recordOf(offset, message))
+  }
+  return records
+}
+
+/**
+ * Whether kafkajs ended a consumer for what will pass: where the connection breaks just while it asks for the coordinator (a broker that is being stopped), it
+ * takes the answer for final. What it knows to pass it begins again by itself, unless the user's `restartOnFailure` forbids it.
+ */
+export function gaveUpEarly(thrown: unknown, { code }: FairleadError): boolean {
+  if (code !== 'UNAVAILABLE') return false
+  let cause = thrown as { readonly cause?: unknown; readonly name?: unknown; readonly retriable?: unknown }
+  if (cause.name === 'KafkaJSNumberOfRetriesExceeded') return false
+  while (typeof cause.cause === 'object' && cause.cause !== null) cause = cause.cause
+  return cause.retriable !== true
+}
+
 /** A record as kafkajs read it. */
-export function recordOf(offset: number, { key, value, headers, timestamp }: KafkaJsMessage): KafkaRecord {
+function recordOf(offset: number, { key, value, headers, timestamp }: KafkaJsMessage): KafkaRecord {
   const texts: Record<string, string> = Object.create(null)
   for (const name in headers) {
     const given = headers[name]

@@ -1,4 +1,5 @@
 // The part of kafkajs 2 that the driver uses, by structure: the user hands in the client.
+import type { ByTopic } from '../assignment.ts'
 
 /** Of `new Kafka(...)` of kafkajs. */
 export interface KafkaJsClient {
@@ -130,6 +131,19 @@ export interface KafkaJsConsumer {
     offsets: { topic: string; partition: number; offset: string; metadata?: string | null }[],
   ): Promise<void>
   describeGroup(): Promise<{ readonly members: readonly unknown[] }>
+}
+
+/** What comes with GROUP_JOIN. */
+export interface KafkaJsJoin {
+  readonly memberId: string
+  readonly memberAssignment: ByTopic
+}
+
+/** What comes with CRASH. */
+export interface KafkaJsCrash {
+  readonly error: unknown
+  /** Whether it begins again by itself. */
+  readonly restart: boolean
 }
 
 /** Of kafkajs. */

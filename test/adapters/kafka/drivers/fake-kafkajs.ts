@@ -78,6 +78,7 @@ export const fakeKafkaJs = (): FakeKafkaJs => {
         disconnect: async () => void fake.log.push('disconnect'),
         subscribe: async () => {},
         run: async ({ eachBatch }) => {
+          fake.log.push('run')
           if (eachBatch !== undefined) each = eachBatch
         },
         on: (event, listener) => {

@@ -237,6 +237,37 @@ describe('a member by way of kafkajs', () => {
     expect(told.slice(2)).toEqual(['lost 0', 'ended CONNECTION_REFUSED'])
   })
 
+  it('begins anew where kafkajs takes for final what will pass: no coordinator while a broker is being stopped', async () => {
+    const { clock, kafka, told, begin } = member()
+    await begin(0)
+    const final = Object.assign(new Error('Failed to find group coordinator'), { retriable: false })
+    kafka.crash(Object.assign(new Error(final.message), { cause: final }), false)
+    expect([kafka.log, told]).toEqual([[], ['lost 0']])
+    await clock.advance(1_000)
+    expect(kafka.log).toEqual(['run'])
+    kafka.joining()
+    kafka.joined([0], 'm2')
+    expect(told).toEqual(['lost 0', 'assigned 0 kept '])
+  })
+
+  it('ends where restartOnFailure of the user forbids to begin anew', async () => {
+    const { clock, kafka, told, begin } = member()
+    await begin(0)
+    const passing = Object.assign(new Error('The group coordinator is not available'), { retriable: true })
+    kafka.crash(Object.assign(new Error(passing.message), { cause: passing }), false)
+    await clock.advance(1_000)
+    expect([kafka.log, told]).toEqual([['disconnect'], ['lost 0', 'ended UNAVAILABLE']])
+  })
+
+  it('does not begin anew once it is closed', async () => {
+    const { clock, kafka, one, begin } = member()
+    await begin(0)
+    kafka.crash(new Error('Failed to find group coordinator'), false)
+    await one.close()
+    await clock.advance(1_000)
+    expect(kafka.log).toEqual(['disconnect'])
+  })
+
   it('is closed while it joins: it leaves once it has joined', async () => {
     const { kafka, one, told, begin } = member()
     await begin(0)
@@ -269,6 +300,6 @@ describe('a member by way of kafkajs', () => {
     const starting = expect(one.start()).rejects.toMatchObject({ code: 'TIMED_OUT', effect: 'none' })
     await clock.advance(90_000)
     await starting
-    expect([kafka.log, told]).toEqual([['disconnect'], []])
+    expect([kafka.log, told]).toEqual([['run', 'disconnect'], []])
   })
 })
