@@ -9,16 +9,19 @@ export function stockClient(pool: Pool) {
     async (context, sku: string): Promise<Stock> => {
       const client = await pool.connect()
       const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
-      const stopListening = context.onAbort(
-        () => void pool.query('select pg_cancel_backend($1)', [rows[0]?.pid]).catch(() => {}),
-      )
+      let cancelled = false
+      const stopListening = context.onAbort(() => {
+        cancelled = true
+        void pool.query('select pg_cancel_backend($1)', [rows[0]?.pid]).catch(() => {})
+      })
       try {
         const found = await client.query<Stock>('select sku, level from stock where sku = $1', [sku])
         if (found.rows[0] === undefined) throw Object.assign(new Error(`no stock of ${sku}`), { statusCode: 404 })
         return found.rows[0]
       } finally {
         stopListening()
-        client.release()
+        // The cancel may yet come: it must not strike whoever gets this connection next.
+        client.release(cancelled)
       }
     },
     {

@@ -32,6 +32,13 @@ export const control = async (method: string, path: string, body?: unknown): Pro
   await ask(method, path, body)
 }
 
+/** Mends one proxy, and not those of others who use the same Toxiproxy meanwhile. */
+export const mendProxy = async (name: string): Promise<void> => {
+  for (const { name: toxic } of (await ask('GET', `/proxies/${name}/toxics`)) as readonly { name: string }[])
+    await control('DELETE', `/proxies/${name}/toxics/${toxic}`)
+  await control('POST', `/proxies/${name}`, { enabled: true })
+}
+
 /** Puts a proxy before a server. */
 export const proxyTo = async (upstream: ServerAddress): Promise<ToxicProxy> => {
   const port = await freePort()
@@ -48,11 +55,7 @@ export const proxyTo = async (upstream: ServerAddress): Promise<ToxicProxy> => {
     async toxic(type, attributes, stream = 'downstream') {
       await control('POST', `${path}/toxics`, { type, stream, attributes })
     },
-    async mend() {
-      for (const { name: toxic } of (await ask('GET', `${path}/toxics`)) as readonly { name: string }[])
-        await control('DELETE', `${path}/toxics/${toxic}`)
-      await control('POST', path, { enabled: true })
-    },
+    mend: () => mendProxy(name),
     async refuse() {
       await control('POST', path, { enabled: false })
     },

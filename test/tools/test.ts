@@ -56,7 +56,11 @@ if (suites.length > 0) {
   // All of them mostly wait: for servers that start, and for connections that are found dead.
   const env = { FAIRLEAD_LEFT_OUT: missing.join(',') }
   counts.push(
-    ...(await Promise.all(['services', 'rabbitmq', 'kafka'].map((project) => vitest(project, [project], env)))),
+    ...(await Promise.all(
+      ['services', 'rabbitmq', 'kafka'].map((project, at) =>
+        vitest(project, [project], { ...env, FAIRLEAD_PORTS: String(20_000 + at * 3_000) }),
+      ),
+    )),
   )
 }
 

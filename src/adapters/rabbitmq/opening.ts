@@ -1,6 +1,7 @@
 // Channels, within a bound: a client may try to connect for ever, and a connection that fell silent answers nothing.
 import type { Clock } from '../../core/clock.ts'
 import { endsWithin } from '../../core/patience.ts'
+import { afterSilence } from '../../core/silence.ts'
 import { createError } from '../../errors/index.ts'
 import type { AmqpChannel, AmqpDriver } from './driver.ts'
 
@@ -18,23 +19,19 @@ export function openChannel(driver: AmqpDriver, bounds: Bounds, confirms: boolea
   const { name, clock, answerMs } = bounds
   return new Promise((resolve, reject) => {
     let late = false
-    const timer = clock.setTimer(
-      () => {
-        late = true
-        const message = `no connection to the broker within ${answerMs} ms`
-        reject(createError({ code: 'CONNECT_TIMEOUT', message, transport: name }))
-      },
-      answerMs,
-      undefined,
-    )
+    const stop = afterSilence(clock, answerMs, () => {
+      late = true
+      const message = `no connection to the broker within ${answerMs} ms`
+      reject(createError({ code: 'CONNECT_TIMEOUT', message, transport: name }))
+    })
     driver.channel({ confirms }).then(
       (channel) => {
-        clock.clearTimer(timer)
+        stop()
         if (late) void closeChannel(channel, bounds)
         else resolve(channel)
       },
       (error: unknown) => {
-        clock.clearTimer(timer)
+        stop()
         reject(error)
       },
     )

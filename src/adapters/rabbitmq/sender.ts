@@ -7,6 +7,7 @@ import { bytesAbove } from '../../core/envelope.ts'
 import { behindWords } from '../../core/key-order.ts'
 import type { ChannelAddress, Envelope } from '../../core/message.ts'
 import { endsWithin } from '../../core/patience.ts'
+import { afterSilence } from '../../core/silence.ts'
 import { type Stamp, stamp, withFields } from '../../errors/classes.ts'
 import { type Code, classify, createError, type FairleadError, isFairleadError } from '../../errors/index.ts'
 import { isNacked } from './classify-amqp.ts'
@@ -133,20 +134,16 @@ export class Sender {
         content,
         mandatory: true,
         done: (error) => {
-          clock.clearTimer(timer)
+          stop()
           if (error === undefined) resolve()
           else reject(error)
         },
       })
-      const timer = clock.setTimer(
-        () => {
-          const effect = this.toQueues.drop(ticket) ? 'unknown' : 'none'
-          const message = `the broker has not confirmed within ${answerMs} ms`
-          reject(createError({ code: 'TIMED_OUT', message, effect, transport: name }))
-        },
-        answerMs,
-        undefined,
-      )
+      const stop = afterSilence(clock, answerMs, () => {
+        const effect = this.toQueues.drop(ticket) ? 'unknown' : 'none'
+        const message = `the broker has not confirmed within ${answerMs} ms`
+        reject(createError({ code: 'TIMED_OUT', message, effect, transport: name }))
+      })
     })
   }
 

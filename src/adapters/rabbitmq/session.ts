@@ -1,6 +1,7 @@
 // One channel of a receiver, from its opening to its end: consumers on it, and answers that say the broker has read what was settled.
 import { detached } from '../../core/async-context.ts'
-import { nextTurn, type Timer } from '../../core/clock.ts'
+import { nextTurn } from '../../core/clock.ts'
+import { afterSilence } from '../../core/silence.ts'
 import { createError } from '../../errors/classes.ts'
 import { AckLine } from './ack-line.ts'
 import type { AmqpChannel, AmqpMessage } from './driver.ts'
@@ -213,15 +214,15 @@ export class Session {
   private answered(request: Promise<unknown>): Promise<void> {
     const { clock, answerMs } = this.settings
     return new Promise((resolve, reject) => {
-      let timer: Timer
+      let stop: () => void
       const end = (settle: () => void): void => {
-        clock.clearTimer(timer)
+        stop()
         this.unanswered.delete(giveUp)
         settle()
       }
       const giveUp = (error: unknown): void => end(() => reject(error))
       const watch = (): void => {
-        timer = clock.setTimer(() => (this.hooks.blocked() ? watch() : giveUp(this.silent())), answerMs, undefined)
+        stop = afterSilence(clock, answerMs, () => (this.hooks.blocked() ? watch() : giveUp(this.silent())))
       }
       watch()
       this.unanswered.add(giveUp)

@@ -1,6 +1,7 @@
 // What the broker needs to have: made, or only looked at, on channels of its own, one request after the other: a refusal ends the channel, and takes nobody along.
 import type { ChannelPlace } from '../../core/contracts/transport.ts'
 import { invalidOption } from '../../core/options.ts'
+import { afterSilence } from '../../core/silence.ts'
 import { createError, isFairleadError } from '../../errors/index.ts'
 import type { AmqpChannel, AmqpDriver, AmqpQueue, AmqpQueueOptions } from './driver.ts'
 import { closeChannel, openChannel } from './opening.ts'
@@ -232,19 +233,11 @@ function durable(args: Record<string, string | number | boolean>): AmqpQueueOpti
 
 function within<T>(work: Promise<T>, { clock, answerMs, name }: Settings): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = clock.setTimer(
-      () =>
-        reject(
-          createError({
-            code: 'TIMED_OUT',
-            message: `the broker has not answered within ${answerMs} ms`,
-            transport: name,
-          }),
-        ),
-      answerMs,
-      undefined,
+    const message = `the broker has not answered within ${answerMs} ms`
+    const stop = afterSilence(clock, answerMs, () =>
+      reject(createError({ code: 'TIMED_OUT', message, transport: name })),
     )
-    work.then(resolve, reject).finally(() => clock.clearTimer(timer))
+    work.then(resolve, reject).finally(stop)
   })
 }
 

@@ -92,7 +92,7 @@ describe('what a DNS server says', () => {
     expect(update.type === 'snapshot' ? update.endpoints : []).toHaveLength(1_000)
     expect(server.questions.map((each) => each.over)).toEqual(['udp', 'tcp'])
     await watched.close()
-    await vi.waitFor(() => expect(server.open).toBe(0))
+    await vi.waitFor(() => expect(server.open).toBe(0), { timeout: 15_000 })
   })
 
   it('SRV records, and the target `.`', async () => {
@@ -148,6 +148,6 @@ describe('close', () => {
     await two.close()
     await three.close()
     expect(told).toHaveLength(1)
-    await vi.waitFor(() => expect(open() ?? 0).toBe(0))
+    await vi.waitFor(() => expect(open() ?? 0).toBe(0), { timeout: 15_000 })
   })
 })

@@ -102,7 +102,10 @@ describe('a reader outlives', () => {
     ['what is no HTTP', [fault.notHttp()], 'PROTOCOL_VIOLATION'],
     ['a reset at connect', [fault.resetAtAccept(), fault.finBeforeHead()], 'CONNECTION_LOST'],
   ])('%s', async (_, behaviours, code) => {
-    const { server, events, transport } = await trouble({ maxPageBytes: 100_000 })
+    const { server, events, transport } = await trouble({
+      maxPageBytes: 100_000,
+      ...(code === 'ATTEMPT_TIMEOUT' ? {} : { requestTimeoutMs: 10_000 }),
+    })
     const got = await collect(transport, { group: 'billing', credit: 0 })
     server.next(...behaviours)
     server.on(`GET ${FEED}`, page, fault.status(304))

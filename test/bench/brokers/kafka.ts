@@ -37,12 +37,19 @@ export async function benchKafka(where: Place, quick: boolean): Promise<SidesRep
         inHand: `${KAFKA_PREFETCH} (by hand a fetch)`,
         // Nest is over kafkajs.
         pairings: [
-          { ours: 'fairlead, kafkajs', bare: 'kafkajs', peers: ['Nest'] },
-          { ours: 'fairlead, @platformatic/kafka', bare: '@platformatic/kafka', peers: [] },
+          { ours: 'fairlead, kafkajs', bare: 'kafkajs', same: 'kafkajs, event', peers: ['Nest'] },
+          {
+            ours: 'fairlead, @platformatic/kafka',
+            bare: '@platformatic/kafka',
+            same: '@platformatic/kafka, event',
+            peers: [],
+          },
         ],
         safety: {
           kafkajs: BARE,
+          'kafkajs, event': BARE,
           '@platformatic/kafka': BARE,
+          '@platformatic/kafka, event': BARE,
           'fairlead, kafkajs': BARE,
           'fairlead, @platformatic/kafka': BARE,
           Nest: 'acks=all, idempotent, commits of kafkajs after each batch',

@@ -4,7 +4,7 @@ import { kafkaJsDriver, kafkaTransport, platformaticKafkaDriver } from 'fairlead
 import kafkajs from 'kafkajs'
 import { overTransport } from './fairlead.ts'
 import { nestWay } from './nest.ts'
-import { KAFKA_PREFETCH, type Order, PARTITIONS, serve, type Way } from './serving.ts'
+import { attributesOf, KAFKA_PREFETCH, type Order, PARTITIONS, serve, type Way } from './serving.ts'
 
 const [, , name = '', broker = '', role = '', topic = ''] = process.argv
 const first = role === 'first'
@@ -32,8 +32,18 @@ const leftOf = (groupId: string) => async (): Promise<number> => {
   }, 0)
 }
 
+// What ours writes of an order: the attributes of a CloudEvent as headers.
+function asEvent(order: Order): Record<string, string> {
+  const headers: Record<string, string> = { 'content-type': 'application/json' }
+  const attributes = attributesOf(order)
+  for (const each of Object.keys(attributes)) headers[`ce_${each}`] = attributes[each] as string
+  return headers
+}
+
+type Headers = (order: Order) => Record<string, string>
+
 // Batches as the client fetches them, each committed once it is handled.
-async function kafkaJs(): Promise<Way> {
+async function kafkaJs(headers?: Headers): Promise<Way> {
   await makeTopic()
   const producer = kafka.producer({ idempotent: true })
   await producer.connect()
@@ -42,7 +52,11 @@ async function kafkaJs(): Promise<Way> {
       await producer.send({
         topic,
         acks: -1,
-        messages: orders.map((order) => ({ key: order.key, value: JSON.stringify(order) })),
+        messages: orders.map((order) => ({
+          key: order.key,
+          value: JSON.stringify(order),
+          ...(headers === undefined ? {} : { headers: headers(order) }),
+        })),
       })
     },
     async take(handle) {
@@ -73,7 +87,7 @@ async function kafkaJs(): Promise<Way> {
 
 // One send at a time: an idempotent producer of this client knows its next sequence only from the answer, and the broker refuses the second of two at once.
 // Its stream, message by message; one commit at a time, of all that was handled meanwhile.
-async function platformaticKafka(): Promise<Way> {
+async function platformaticKafka(headers?: Headers): Promise<Way> {
   await makeTopic()
   const { Consumer, Producer, ProduceAcks, jsonDeserializer, jsonSerializer, stringDeserializer, stringSerializer } =
     platformatic
@@ -92,7 +106,14 @@ async function platformaticKafka(): Promise<Way> {
   return {
     async publish(orders) {
       const sending = last.then(() =>
-        producer.send({ messages: orders.map((order) => ({ topic, key: order.key, value: order })) }),
+        producer.send({
+          messages: orders.map((order) => ({
+            topic,
+            key: order.key,
+            value: order,
+            ...(headers === undefined ? {} : { headers: headers(order) }),
+          })),
+        }),
       )
       last = sending.catch(() => undefined)
       await sending
@@ -180,7 +201,9 @@ const ours = (driver: Parameters<typeof kafkaTransport>[0]): Promise<Way> =>
 
 const candidates: Readonly<Record<string, () => Promise<Way>>> = {
   kafkajs: kafkaJs,
+  'kafkajs, event': () => kafkaJs(asEvent),
   '@platformatic/kafka': platformaticKafka,
+  '@platformatic/kafka, event': () => platformaticKafka(asEvent),
   'fairlead, kafkajs': () => ours(kafkaJsDriver(kafka)),
   'fairlead, @platformatic/kafka': () => ours(platformaticKafkaDriver(platformatic, made)),
   Nest: nest,

@@ -42,12 +42,14 @@ export async function benchRabbitmq(where: Place, quick: boolean): Promise<Sides
         inHand: `${CONCURRENCY}`,
         // Nest is over amqplib.
         pairings: [
-          { ours: 'fairlead, rabbitmq-client', bare: 'rabbitmq-client', peers: [] },
-          { ours: 'fairlead, amqplib', bare: 'amqplib', peers: ['Nest'] },
+          { ours: 'fairlead, rabbitmq-client', bare: 'rabbitmq-client', same: 'rabbitmq-client, event', peers: [] },
+          { ours: 'fairlead, amqplib', bare: 'amqplib', same: 'amqplib, event', peers: ['Nest'] },
         ],
         safety: {
           'rabbitmq-client': BARE,
+          'rabbitmq-client, event': BARE,
           amqplib: BARE,
+          'amqplib, event': BARE,
           'fairlead, rabbitmq-client': BARE,
           'fairlead, amqplib': BARE,
           Nest: 'confirms, not mandatory, manual acks',

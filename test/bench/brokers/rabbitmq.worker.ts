@@ -6,7 +6,7 @@ import { amqplibDriver, rabbitmqClientDriver, rabbitmqTransport } from 'fairlead
 import { Connection } from 'rabbitmq-client'
 import { overTransport } from './fairlead.ts'
 import { nestWay } from './nest.ts'
-import { CONCURRENCY, type Order, serve, type Way } from './serving.ts'
+import { attributesOf, CONCURRENCY, type Order, serve, type Way } from './serving.ts'
 
 const [, , name = '', url = '', role = '', queue = ''] = process.argv
 const first = role === 'first'
@@ -18,8 +18,18 @@ async function left(): Promise<number> {
   return (await counting.checkQueue(queue)).messageCount
 }
 
+type Properties = Readonly<Record<string, unknown>>
+
+// What ours writes of an order: the attributes of a CloudEvent as headers.
+function asEvent(order: Order): Properties {
+  const headers: Record<string, string> = {}
+  const attributes = attributesOf(order)
+  for (const each of Object.keys(attributes)) headers[`cloudEvents:${each}`] = attributes[each] as string
+  return { headers, messageId: attributes['id'], type: attributes['type'] }
+}
+
 // As its README has it: the publisher and the consumer of the package.
-async function rabbitmqClient(): Promise<Way> {
+async function rabbitmqClient(more?: (order: Order) => Properties): Promise<Way> {
   const connection = new Connection(url)
   const queueOptions = { queue, durable: true, arguments: QUORUM }
   if (first) await connection.queueDeclare(queueOptions)
@@ -32,7 +42,9 @@ async function rabbitmqClient(): Promise<Way> {
   const envelope = { routingKey: queue, durable: true, mandatory: true }
   return {
     async publish(orders) {
-      await Promise.all(orders.map((order) => publisher.send(envelope, order)))
+      await Promise.all(
+        orders.map((order) => publisher.send(more === undefined ? envelope : { ...envelope, ...more(order) }, order)),
+      )
     },
     async take(handle) {
       const consumer = connection.createConsumer(
@@ -46,7 +58,7 @@ async function rabbitmqClient(): Promise<Way> {
   }
 }
 
-async function amqplib(): Promise<Way> {
+async function amqplib(more?: (order: Order) => Properties): Promise<Way> {
   const connection = await connect(url)
   const confirms = await connection.createConfirmChannel()
   if (first) await confirms.assertQueue(queue, { durable: true, arguments: QUORUM })
@@ -60,7 +72,8 @@ async function amqplib(): Promise<Way> {
         orders.map(
           (order) =>
             new Promise<void>((resolve, reject) => {
-              confirms.sendToQueue(queue, Buffer.from(JSON.stringify(order)), options, (error) =>
+              const own = more === undefined ? options : { ...options, ...more(order) }
+              confirms.sendToQueue(queue, Buffer.from(JSON.stringify(order)), own, (error) =>
                 error ? reject(error) : resolve(),
               )
             }),
@@ -110,7 +123,9 @@ const nest = (): Promise<Way> => {
 
 const candidates: Readonly<Record<string, () => Promise<Way>>> = {
   'rabbitmq-client': rabbitmqClient,
+  'rabbitmq-client, event': () => rabbitmqClient(asEvent),
   amqplib,
+  'amqplib, event': () => amqplib(asEvent),
   'fairlead, rabbitmq-client': () =>
     overTransport(rabbitmqTransport(rabbitmqClientDriver(new Connection(url))), queue, first, CONCURRENCY, left),
   'fairlead, amqplib': () =>

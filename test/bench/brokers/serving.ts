@@ -1,4 +1,5 @@
 // What a worker does with one way to a broker: publishes, drains, and waits for what another process sends. The ways are in the workers.
+import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { answering } from '../answering.ts'
 
@@ -21,6 +22,18 @@ export const CONCURRENCY = 200
 export const KAFKA_PREFETCH = 1_000
 /** Of a Kafka topic. */
 export const PARTITIONS = 6
+
+/** What the message of an order says besides its data, as CloudEvents have it: by hand the same message needs it as well. */
+export function attributesOf({ key }: Order): Readonly<Record<string, string>> {
+  return {
+    id: randomUUID(),
+    specversion: '1.0',
+    source: '/bench',
+    type: 'order.placed',
+    time: new Date().toISOString(),
+    partitionkey: key,
+  }
+}
 
 /** One way to put messages in a queue and to take them out. */
 export interface Way {

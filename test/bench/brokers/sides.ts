@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type Line, line, short, table } from '../lines.ts'
 import type { Place } from '../place.ts'
-import { median, quotients, shuffler } from '../statistics.ts'
+import { type Estimate, estimate, median, quotients, shuffler } from '../statistics.ts'
 import { startWorker, type Worker } from '../worker.ts'
 import { type Answer, type Ask, LIST, LISTS } from './serving.ts'
 
@@ -11,6 +11,8 @@ export interface Pairing {
   readonly ours: string
   /** The client that ours is over, by hand. */
   readonly bare: string
+  /** The client by hand with the message that ours writes, a CloudEvent: what is left then is our own. No line is held against it. */
+  readonly same: string
   /** Others that ours is to be ahead of. */
   readonly peers: readonly string[]
 }
@@ -51,9 +53,16 @@ export interface LatencyRow {
   readonly p99Ms: number
 }
 
+/** A ratio that nothing is promised of. */
+export interface Beside {
+  readonly ratio: string
+  readonly measured: Estimate
+}
+
 /** What was measured. */
 export interface SidesReport {
   readonly lines: readonly Line[]
+  readonly beside: readonly Beside[]
   readonly rates: readonly RateRow[]
   readonly latencies: readonly LatencyRow[]
 }
@@ -63,7 +72,7 @@ type Processes = { readonly taker: Worker<Ask, Answer>; readonly sender: Worker<
 /** Measures and prints. */
 export async function compare(where: Place, comparison: Comparison, quick: boolean): Promise<SidesReport> {
   const { pairings, file, address } = comparison
-  const names = [...new Set(pairings.flatMap(({ ours, bare, peers }) => [bare, ours, ...peers]))]
+  const names = [...new Set(pairings.flatMap(({ ours, bare, same, peers }) => [bare, same, ours, ...peers]))]
   const stops: (() => Promise<void>)[] = []
   try {
     const sides = new Map<string, Processes>()
@@ -83,10 +92,26 @@ export async function compare(where: Place, comparison: Comparison, quick: boole
     }
     const rates = await compareRates(comparison, sides, quick)
     const latencies = await compareLatencies(comparison, sides, quick)
-    return { lines: [...rates.lines, ...latencies.lines], rates: rates.rows, latencies: latencies.rows }
+    const beside = [...rates.beside, ...latencies.beside]
+    console.log(`\n${comparison.part}: beside the client by hand with the same message, a CloudEvent (no line)`)
+    table(
+      ['ratio', 'median', '95 % interval'],
+      beside.map(({ ratio, measured: { median: middle, low, high } }) => [
+        ratio,
+        short(middle),
+        `${short(low)} .. ${short(high)}`,
+      ]),
+    )
+    return { lines: [...rates.lines, ...latencies.lines], beside, rates: rates.rows, latencies: latencies.rows }
   } finally {
     for (const stop of stops.reverse()) await stop()
   }
+}
+
+interface Part<Row> {
+  readonly lines: readonly Line[]
+  readonly beside: readonly Beside[]
+  readonly rows: readonly Row[]
 }
 
 const WHATS = ['publish', 'drain'] as const
@@ -96,7 +121,7 @@ async function compareRates(
   { part, pairings, safety, quickBacklog, inHand }: Comparison,
   sides: ReadonlyMap<string, Processes>,
   quick: boolean,
-): Promise<{ readonly lines: readonly Line[]; readonly rows: readonly RateRow[] }> {
+): Promise<Part<RateRow>> {
   const messages = quick ? quickBacklog : 20_000
   const found = { publish: new Map<string, Answer[]>(), drain: new Map<string, Answer[]>() }
   const shuffle = shuffler(sides.size)
@@ -148,14 +173,20 @@ async function compareRates(
       ),
     ),
   )
-  return { lines, rows }
+  const beside = WHATS.flatMap((what) =>
+    pairings.map(({ ours, same }) => ({
+      ratio: `${WORDS[what]}: ${ours} / ${same}`,
+      measured: estimate(quotients(values(what, ours, 'perSecond'), values(what, same, 'perSecond'))),
+    })),
+  )
+  return { lines, beside, rows }
 }
 
 async function compareLatencies(
   { part, pairings, perSecond }: Comparison,
   sides: ReadonlyMap<string, Processes>,
   quick: boolean,
-): Promise<{ readonly lines: readonly Line[]; readonly rows: readonly LatencyRow[] }> {
+): Promise<Part<LatencyRow>> {
   const messages = quick ? 60 : 200
   const found = new Map<string, (readonly number[])[]>([...sides.keys()].map((name) => [name, []]))
   const shuffle = shuffler(7)
@@ -194,5 +225,9 @@ async function compareLatencies(
       ),
     ),
   )
-  return { lines, rows }
+  const beside = pairings.map(({ ours, same }) => ({
+    ratio: `p50: ${ours} / ${same}`,
+    measured: estimate(quotients(medians(ours), medians(same))),
+  }))
+  return { lines, beside, rows }
 }

@@ -7,5 +7,6 @@ await testTransport('Kafka, by @confluentinc/kafka-javascript', () => kafkaLab('
   describe,
   test,
   skip: test.skip,
+  timeoutMs: 120_000,
   afterAll,
 })

@@ -9,7 +9,9 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-test('instances are found, share the calls, leave by their health and by closing; calls go on without the agent', async () => {
+test('instances are found, share the calls, leave by their health and by closing; calls go on without the agent', {
+  timeout: 120_000,
+}, async () => {
   const agent = await startConsul()
   ends.push(() => agent.remove())
   const { levelOf, of, spread } = tally(3)

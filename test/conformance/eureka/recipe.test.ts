@@ -9,7 +9,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-test('instances are found, share the calls, and leave; calls go on without Eureka', { timeout: 60_000 }, async () => {
+test('instances are found, share the calls, and leave; calls go on without Eureka', { timeout: 180_000 }, async () => {
   const eureka = await startEureka()
   ends.push(() => eureka.remove())
   // The first of them refuses: the next is asked.

@@ -35,11 +35,11 @@ const stateAt = async (server: EurekaInstance, service: string, id: string): Pro
 
 test.each(['app', 'registry'] as const)(
   'by %s: a server dies, its peer is asked, and nobody is lost',
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async (by) => {
     const service = `failover-${by}`
     const registrar = eurekaRegistrar({ urls, timeoutMs: 20_000, random: firstFirst })
-    const registration = await registrar.register(service, endpoint('e-1'), { ttlMs: 3_000 })
+    const registration = await registrar.register(service, endpoint('e-1'), { ttlMs: 9_000 })
     const told: SourceUpdate[] = []
     const source = eurekaSource({ urls, by, intervalMs: 200, timeoutMs: 20_000, random: firstFirst })
     await until('both servers know it', async () =>
@@ -66,11 +66,11 @@ test.each(['app', 'registry'] as const)(
   },
 )
 
-test('a server that is back and empty hears of who is there, each in its state', { timeout: 60_000 }, async () => {
+test('a server that is back and empty hears of who is there, each in its state', { timeout: 180_000 }, async () => {
   const registrar = eurekaRegistrar({ urls: one.url, timeoutMs: 20_000 })
   const states = ['ready', 'draining', 'starting', 'down'] as const
   const registrations = await Promise.all(
-    states.map((state) => registrar.register('reborn', endpoint(state, { state }), { ttlMs: 3_000 })),
+    states.map((state) => registrar.register('reborn', endpoint(state, { state }), { ttlMs: 9_000 })),
   )
   try {
     await Promise.all(servers.map((server) => server.kill()))
@@ -84,15 +84,15 @@ test('a server that is back and empty hears of who is there, each in its state',
 })
 
 test('what an operator puts over a status stays, but keeps nobody in traffic who leaves', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const hand = foreign(one.url)
   const registrar = eurekaRegistrar({ urls: one.url })
-  const registration = await registrar.register('operated', endpoint('o-1'), { ttlMs: 1_500 })
+  const registration = await registrar.register('operated', endpoint('o-1'), { ttlMs: 9_000 })
   const state = (): Promise<string | undefined> => stateAt(one, 'operated', 'o-1')
   try {
     await hand.override('operated', 'o-1', 'OUT_OF_SERVICE')
-    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    await new Promise((resolve) => setTimeout(resolve, 3_500))
     expect(await state()).toBe('draining')
     // Not by a new registration either.
     await registration.setState('starting')
@@ -109,15 +109,15 @@ test('what an operator puts over a status stays, but keeps nobody in traffic who
   }
 })
 
-test('no override is left behind, and one process may follow another under its id', { timeout: 60_000 }, async () => {
+test('no override is left behind, and one process may follow another under its id', { timeout: 180_000 }, async () => {
   const hand = foreign(one.url)
   const registrar = eurekaRegistrar({ urls: one.url })
-  const first = await registrar.register('followed', endpoint('f-1'), { ttlMs: 1_500 })
+  const first = await registrar.register('followed', endpoint('f-1'), { ttlMs: 9_000 })
   await first.setState('draining')
   expect((await hand.instances('followed'))[0]?.overriddenStatus).toBe('UNKNOWN')
   // The first one's process has crashed while it drained, with its clock ahead.
   await hand.post('followed', 'f-1', { status: 'OUT_OF_SERVICE', lastDirtyTimestamp: String(Date.now() + 3_600_000) })
-  const second = await registrar.register('followed', endpoint('f-1', { metadata: { version: '2' } }), { ttlMs: 1_500 })
+  const second = await registrar.register('followed', endpoint('f-1', { metadata: { version: '2' } }), { ttlMs: 9_000 })
   expect(await hand.read('followed')).toMatchObject([{ state: 'ready', metadata: { version: '2' } }])
   await second.setState('draining')
   await second.setState('ready')

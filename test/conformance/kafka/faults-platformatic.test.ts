@@ -11,7 +11,7 @@ describeFaults('@platformatic/kafka')
 it('an answer that is lost: the next batch is not taken for the one before', async () => {
   const kafka = await proxiedKafka()
   const connection = { clientId: 'lost', bootstrapBrokers: [...kafka.brokers] }
-  const driver = platformaticKafkaDriver(platformatic, connection, { answerWithinMs: 1_500, deliverWithinMs: 500 })
+  const driver = platformaticKafkaDriver(platformatic, connection, { answerWithinMs: 6_000, deliverWithinMs: 500 })
   const direct = platformaticKafkaDriver(platformatic, { ...connection, bootstrapBrokers: [kafka.instance.brokers] })
   const { name: topic } = topicNamed('answer')
   await direct.createTopics([{ topic, partitions: 1, replicationFactor: -1, config: {} }])
@@ -23,16 +23,16 @@ it('an answer that is lost: the next batch is not taken for the one before', asy
   const [lost] = await producer.produce([record('second')])
   expect(lost).toMatchObject({ effect: 'unknown', transient: true })
   await kafka.proxy.mend()
-  await expect.poll(async () => (await producer.produce([record('third')]))[0], { timeout: 20_000 }).toBeUndefined()
+  await expect.poll(async () => (await producer.produce([record('third')]))[0], { timeout: 60_000 }).toBeUndefined()
   const texts: string[] = []
   const reader = await direct.read([{ topic, partition: 0, offset: 0 }], {
     onRecords: (_, records) => texts.push(...records.map(({ value }) => Buffer.from(value ?? []).toString())),
     onEnded: () => undefined,
   })
-  await expect.poll(() => texts, { timeout: 20_000 }).toContain('third')
+  await expect.poll(() => texts, { timeout: 60_000 }).toContain('third')
   expect(texts).toContain('second')
   await reader.close()
   await producer.close()
   await Promise.all([driver.close(), direct.close()])
   await kafka.remove()
-}, 60_000)
+}, 300_000)

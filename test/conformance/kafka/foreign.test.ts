@@ -281,5 +281,5 @@ describe.each(CLIENTS)('a group of members of several libraries, ours by %s', (c
       child.kill('SIGTERM')
       await transport.close()
     }
-  }, 60_000)
+  }, 300_000)
 })

@@ -30,14 +30,18 @@ export interface Credentials {
 }
 
 /** Short enough for a broker that goes away in a test, long enough for a slow machine. */
-const SESSION = { sessionTimeoutMs: 6_000, heartbeatMs: 500, rebalanceTimeoutMs: 20_000 } as const
+export const SESSION: { sessionTimeoutMs: number; heartbeatMs: number; rebalanceTimeoutMs: number } = {
+  sessionTimeoutMs: 6_000,
+  heartbeatMs: 500,
+  rebalanceTimeoutMs: 20_000,
+}
 
 /** A driver by way of one of the clients. */
 export const driverOf = (
   client: Client,
   brokers: readonly string[],
   sasl?: Credentials | undefined,
-  session: { sessionTimeoutMs: number; heartbeatMs: number; rebalanceTimeoutMs: number } = SESSION,
+  session: typeof SESSION = SESSION,
 ): KafkaDriver => {
   if (client === 'kafkajs') {
     const config: KafkaConfig = {
@@ -119,7 +123,8 @@ export const kafkaLab = async (
   const { instance, proxy, brokers, remove } = await proxiedKafka()
   return {
     heavy: 1_000,
-    patienceMs: 30_000,
+    delayMs: 3_000,
+    patienceMs: 90_000,
     open: () => transportOf(client, brokers, options),
     async restart() {
       await instance.kill()

@@ -16,7 +16,7 @@ import type { ChannelAddress, Envelope } from '../../../src/core/message.ts'
 import type { FairleadError } from '../../../src/errors/index.ts'
 
 /** Longer than anything here takes on a machine that has much to do. */
-export const PATIENCE = { timeout: 40_000, interval: 50 } as const
+export const PATIENCE = { timeout: 90_000, interval: 50 } as const
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

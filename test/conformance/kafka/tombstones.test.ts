@@ -71,7 +71,7 @@ describe.each(CLIENTS)('the end of a key, by %s', (client) => {
     await consumer.start()
     await expect.poll(() => seen, PATIENCE).toEqual([[300, undefined]])
     expect(replica.size).toBe(0)
-  }, 60_000)
+  }, 300_000)
 
   it('is one again after it was given up and put back', async () => {
     const channel = topicNamed('back')
@@ -95,5 +95,5 @@ describe.each(CLIENTS)('the end of a key, by %s', (client) => {
     expect(got[1]?.envelope.body).toHaveLength(0)
     const driver = opened(driverOf(client, [kafka.brokers]))
     expect((await read(driver, `${channel.name}.g.retry`, 1)).map(({ value }) => value)).toEqual([null])
-  }, 60_000)
+  }, 300_000)
 })

@@ -7,5 +7,6 @@ await testTransport('Kafka, by @platformatic/kafka', () => kafkaLab('@platformat
   describe,
   test,
   skip: test.skip,
+  timeoutMs: 120_000,
   afterAll,
 })

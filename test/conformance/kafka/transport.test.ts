@@ -3,4 +3,10 @@ import { testTransport } from 'fairlead/testing'
 import { afterAll, describe, test } from 'vitest'
 import { kafkaLab } from './kafka-lab.ts'
 
-await testTransport('Kafka, by kafkajs', () => kafkaLab('kafkajs'), { describe, test, skip: test.skip, afterAll })
+await testTransport('Kafka, by kafkajs', () => kafkaLab('kafkajs'), {
+  describe,
+  test,
+  skip: test.skip,
+  timeoutMs: 120_000,
+  afterAll,
+})

@@ -22,7 +22,7 @@ const makeLab = async (): Promise<SourceLab> => {
       emptied: 'empty',
       seesChangeWithinMs: 1_000,
       seesSilenceWithinMs: 12_000,
-      recoversWithinMs: 15_000,
+      recoversWithinMs: 30_000,
       refreshes: false,
     },
     source: () => source({ idleMs: 3_000, timeoutMs: 5_000, random: seededRandom(++seed) }),

@@ -88,7 +88,7 @@ it.each([64, 32])(
 
 it('lets keys go that were set aside', async () => {
   const { store, setBack } = await open()
-  await store.inbox.park('consumer', 'key', 1_000)
+  await store.inbox.park('consumer', 'key', 30_000)
   expect(await store.inbox.parked('consumer', ['key'])).toEqual(['key'])
   await setBack()
   expect(await store.inbox.parked('consumer', ['key'])).toEqual([])

@@ -28,7 +28,7 @@ export async function storeLab(
   await lab.pool.query('create table user_effect (name text not null) engine=InnoDB default charset utf8mb4')
   return {
     ...can,
-    leaseMs: 400,
+    leaseMs: 1_500,
     heavy: can.heavy ?? 1_000,
     patienceMs: 20_000,
     levels: ['read committed', 'serializable'],

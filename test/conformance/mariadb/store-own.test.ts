@@ -36,7 +36,7 @@ describe('the outbox', () => {
     await store.transaction((tx) => store.outbox.append(tx, [row({ id: 'a', key: 'a' }), row({ id: 'b' })]))
     const slow = await open()
     await store.outbox.append(slow, [row({ id: 'c', key: 'c' })])
-    const leases = await store.outbox.lease('relay', 10_000)
+    const leases = await store.outbox.lease('relay', 60_000)
     const rows = await store.outbox.pending(leases, 10)
     expect(ids(rows)).toEqual(['a', 'b'])
     const [a, b] = rows as [PendingRow, PendingRow]
@@ -99,11 +99,11 @@ describe('the outbox', () => {
       const store = lab.newStore(fresh())
       await store.migrate()
       // With one relay that has all partitions, and with one that has some.
-      const others = relays === 1 ? undefined : await store.outbox.lease('other', 10_000)
-      let leases = await store.outbox.lease('relay', 10_000)
+      const others = relays === 1 ? undefined : await store.outbox.lease('other', 60_000)
+      let leases = await store.outbox.lease('relay', 60_000)
       if (others !== undefined) {
         await shares(store, 'other')
-        leases = await store.outbox.lease('relay', 10_000)
+        leases = await store.outbox.lease('relay', 60_000)
         expect(leases).toHaveLength(32)
       }
       const mine = new Set(leases.map(({ partition }) => partition))
@@ -123,10 +123,10 @@ describe('the outbox', () => {
   it('reads partitions of very different length in the order of the sequence', async () => {
     const store = lab.newStore(fresh())
     await store.migrate()
-    await store.outbox.lease('other', 10_000)
-    await store.outbox.lease('relay', 10_000)
+    await store.outbox.lease('other', 60_000)
+    await store.outbox.lease('relay', 60_000)
     await shares(store, 'other')
-    const leases = await store.outbox.lease('relay', 10_000)
+    const leases = await store.outbox.lease('relay', 60_000)
     const [hot, ...cold] = keysOf(new Set(leases.map(({ partition }) => partition)), 20)
     for (let round = 0; round < 4; round++)
       await store.transaction((tx) =>
@@ -203,7 +203,7 @@ describe('the outbox', () => {
     )
     expect(await store.outbox.skip(['k '])).toBe(1)
     expect(await store.outbox.skip(['K', 'a\u0308'])).toBe(2)
-    expect(ids(await store.outbox.pending(await store.outbox.lease('relay', 10_000), 10)).toSorted()).toEqual(
+    expect(ids(await store.outbox.pending(await store.outbox.lease('relay', 60_000), 10)).toSorted()).toEqual(
       ['k', '\u00e4'].toSorted(),
     )
   })
@@ -288,7 +288,7 @@ async function shares(
   store: { readonly outbox: Pick<OutboxStore<never>, 'lease' | 'release'> },
   relay: string,
 ): Promise<void> {
-  const leases = await store.outbox.lease(relay, 10_000)
+  const leases = await store.outbox.lease(relay, 60_000)
   await store.outbox.release(leases.filter(({ surplus }) => surplus))
 }
 

@@ -49,7 +49,7 @@ await testStore('mariadb that is killed', () => storeLab(instance, { restart: ()
 
 describe('a connection in trouble', () => {
   it('says unknown when the answer to COMMIT is swallowed, and none before', async () => {
-    const driver = lab.newDriver({}, { answerWithinMs: 300 })
+    const driver = lab.newDriver({}, { answerWithinMs: 3_000 })
     const error = await rejection(
       driver.transaction(async (tx) => {
         await driver.query(tx, 'insert into t (n) values (1)', [])
@@ -95,7 +95,7 @@ describe('a connection in trouble', () => {
     expect(await isThere(3)).toBe(false)
   })
   it('says unknown of a single statement that broke off, and gives the connection up', async () => {
-    const driver = lab.newDriver({ connectionLimit: 1 }, { answerWithinMs: 300, connectWithinMs: 2_000 })
+    const driver = lab.newDriver({ connectionLimit: 1 }, { answerWithinMs: 3_000, connectWithinMs: 10_000 })
     await driver.execute('select 1', [])
     await proxy.toxic('timeout', { timeout: 0 }, 'downstream')
     expect(await rejection(driver.execute('insert into t (n) values (5)', []))).toMatchObject({

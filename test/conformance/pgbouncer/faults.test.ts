@@ -38,7 +38,7 @@ describe('faults behind PgBouncer', () => {
     bouncer = await startPgBouncer(instance, {
       default_pool_size: '2',
       max_client_conn: '20',
-      query_wait_timeout: '1',
+      query_wait_timeout: '5',
       server_login_retry: '1',
     })
   })
@@ -59,10 +59,29 @@ describe('faults behind PgBouncer', () => {
   it('no connection to the server is free in time', async () => {
     const pool = open()
     const driver = pgDriver(pool)
-    const busy = [1, 2].map(() => driver.execute('select pg_sleep(2.5)', []))
+    let release: () => void = () => undefined
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    let holding: () => void = () => undefined
+    const both = new Promise<void>((resolve) => {
+      holding = resolve
+    })
+    let count = 0
+    const busy = Promise.all(
+      [1, 2].map(() =>
+        driver.transaction(async (tx) => {
+          await tx.query('select 1')
+          if (++count === 2) holding()
+          await held
+        }),
+      ),
+    )
+    await Promise.race([both, busy])
     const error = await failureOf(driver.execute('select 1', []))
     expect(error).toMatchObject({ code: 'UNAVAILABLE', effect: 'none', overload: true })
-    await Promise.all(busy)
+    release()
+    await busy
   })
   it('a named prepared statement does not last, and ours have no names', async () => {
     const pool = open()

@@ -7,5 +7,6 @@ await testTransport('PostgreSQL through PgBouncer', () => troubledLab(true), {
   describe,
   test,
   skip: test.skip,
+  timeoutMs: 120_000,
   afterAll,
 })

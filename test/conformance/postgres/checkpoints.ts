@@ -30,7 +30,7 @@ export const describeCheckpoints = (name: string): void => {
     () => {
       const pools: Pool[] = []
       return {
-        leaseMs: 400,
+        leaseMs: 2_000,
         open() {
           const own = poolOf(name)
           pools.push(own)

@@ -72,8 +72,10 @@ describe('faults of a real server', () => {
     for (const client of held) client.release(true)
   })
   it('a pool without a free connection', async () => {
-    const full = open({ max: 1, connectionTimeoutMillis: 50 })
+    const full = open({ max: 1 })
     const client = await full.connect()
+    // For whoever waits for it; making the first one may take longer.
+    full.options.connectionTimeoutMillis = 50
     expect(await failureOf(pgDriver(full).execute('select 1', []))).toMatchObject({
       code: 'SELF_EXHAUSTED',
       effect: 'none',

@@ -32,7 +32,7 @@ describe('least privilege', () => {
     await owner.query(`grant usage on all sequences in schema "${schema}" to ${role}`)
     await owner.query(`grant execute on all functions in schema "${schema}" to ${role}`)
     const checkpoints = postgresCheckpoints(driver, { schema })
-    const [lease] = await checkpoints.lease('c', 'm', ['a'], 1_000)
+    const [lease] = await checkpoints.lease('c', 'm', ['a'], 60_000)
     expect(await checkpoints.save('c', lease as LaneLease, '1')).toBe(true)
     await checkpoints.release('c', [lease as LaneLease])
     await pool.end()

@@ -38,7 +38,7 @@ it('every event is handled, in order, by whoever reads; what was settled never c
   for (let round = 0; round < 6; round++) {
     // Every second one dies: nothing of it reaches the database any more.
     const store: CheckpointStore & { down?: boolean } = round % 2 === 0 ? checkpoints : troubled(checkpoints)
-    const transport = reader(feed.url, { checkpoints: store, leaseMs: 600, takeOverMs: 50 })
+    const transport = reader(feed.url, { checkpoints: store, leaseMs: 3_000, takeOverMs: 50 })
     const got = await collect(transport, { group: 'billing', hold: true })
     const before = handled.length
     await feed.feed.append('orders', messages(20, sent))

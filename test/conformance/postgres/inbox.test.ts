@@ -68,7 +68,8 @@ describe('consumers with an inbox', () => {
         job: async ({ id, data }, { tx }) => {
           handled++
           await tx.query(`insert into ${quoted}.effect values ($1, $2)`, [id, data.n])
-          await wait(400)
+          // Until the duplicate has met it.
+          await until(async () => events.some((event) => event.type === 'message-retried'))
         },
       },
     })
@@ -93,6 +94,11 @@ describe('consumers with an inbox', () => {
   it('handlers that deadlock one another are run again, and lose nothing', async () => {
     const { Jobs, store, transport, events } = ground()
     const names = ['a', 'b']
+    const firsts = new Set<string>()
+    let both: () => void = () => undefined
+    const met = new Promise<void>((resolve) => {
+      both = resolve
+    })
     await pool.query(`insert into ${quoted}.account values ('a', 0), ('b', 0)`)
     const consumer = createConsumer({
       transport,
@@ -107,7 +113,9 @@ describe('consumers with an inbox', () => {
           const order = data.n % 2 === 0 ? names : [...names].reverse()
           for (const name of order) {
             await tx.query(`update ${quoted}.account set sum = sum + 1 where name = $1`, [name])
-            await wait(5)
+            // The first two of opposite order have one each before either wants the other.
+            if (firsts.add(name).size === 2) both()
+            await met
           }
         },
       },
@@ -134,7 +142,7 @@ describe('consumers with an inbox', () => {
       channel: Jobs,
       inbox: store,
       redriveWithinMs: 0,
-      handlerTimeoutMs: 150,
+      handlerTimeoutMs: 2_000,
       throttle: false,
       random: () => 0,
       retries: { immediate: 0, delayedMs: [50, 50, 50] },
@@ -144,7 +152,7 @@ describe('consumers with an inbox', () => {
           const call = ++calls
           await tx.query(`insert into ${quoted}.effect values ($1, $2)`, [id, call])
           if (call > 1) return
-          await wait(700)
+          await wait(3_000)
           await tx.query(`insert into ${quoted}.effect values ($1, $2)`, [id, call])
         },
       },
@@ -154,7 +162,8 @@ describe('consumers with an inbox', () => {
     await createPublisher({ transport, source: '/test' }).publish(Jobs, message)
     await until(async () => events.some((event) => event.type === 'message-handled' && event.outcome === 'ack'))
     expect(events.some((event) => event.type === 'handler-abandoned')).toBe(true)
-    expect(await rows(`select n from ${quoted}.effect where id = $1`, [message.id])).toEqual([{ n: 2 }])
+    expect(await rows(`select n from ${quoted}.effect where id = $1`, [message.id])).toEqual([{ n: calls }])
+    expect(calls).toBeGreaterThan(1)
     expect(consumer.health().abandoned).toBe(0)
     await consumer.close()
     await transport.close()

@@ -37,9 +37,10 @@ export async function postgresLab(address: Address, options: PostgresLabOptions 
   await migrate(ownDriver, { schema })
   return {
     ...can,
-    leaseMs: 1_500,
+    leaseMs: 3_000,
+    delayMs: 3_000,
     heavy: can.heavy ?? 1_000,
-    patienceMs: 20_000,
+    patienceMs: 60_000,
     open({ leaseMs } = {}) {
       const pool = poolAt(address, 4)
       const driver = pgDriver(pool, { answerWithinMs: answerWithinMs ?? 10_000 })

@@ -53,7 +53,7 @@ it('gives rows that wait for their time with the next lease, and leaves those of
 })
 
 it('lets keys go that were set aside', async () => {
-  await store.inbox.park('consumer', 'key', 1_000)
+  await store.inbox.park('consumer', 'key', 30_000)
   expect(await store.inbox.parked('consumer', ['key'])).toEqual(['key'])
   await setBack()
   expect(await store.inbox.parked('consumer', ['key'])).toEqual([])

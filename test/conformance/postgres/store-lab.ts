@@ -55,7 +55,7 @@ export async function storeLab(address: Address, options: StoreLabOptions = {}):
   await own.pool.query(`create table ${effects} (name text not null)`)
   return {
     ...can,
-    leaseMs: 400,
+    leaseMs: 1_500,
     heavy: can.heavy ?? 1_000,
     patienceMs: 20_000,
     ...(options.direct === undefined ? { levels: ['repeatable read', 'serializable'] } : undefined),

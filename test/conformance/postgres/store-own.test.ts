@@ -425,7 +425,7 @@ it('purges what is done by its index, and does not wait for those who are at one
   const held = await own.pool.connect()
   // Who waited for it would wait for ever.
   held.on('error', () => undefined)
-  await held.query(`begin; set local idle_in_transaction_session_timeout = '5s'`)
+  await held.query(`begin; set local idle_in_transaction_session_timeout = '20s'`)
   await store.states.save(held, 'purging', 'a', 1, { again: true })
   expect(await store.states.purge('purging', 0, 10)).toBe(2)
   await held.query('commit')

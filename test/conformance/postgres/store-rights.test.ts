@@ -70,7 +70,7 @@ it('does all that it does at run time with the printed grants and nothing else',
   await inbox.started('c', { source: 's', id: '1' })
   await inbox.started('c', { source: 's', id: '1' })
   await inbox.finished('c', { source: 's', id: '1' })
-  await inbox.park('c', 'k', 1_000)
+  await inbox.park('c', 'k', 60_000)
   expect(await inbox.parked('c', ['k'])).toEqual(['k'])
   await inbox.unpark('c', 'k')
   expect(await inbox.purge(0, 10)).toBe(1)
@@ -115,7 +115,7 @@ it('lets a role that only publishes do that and nothing else', async () => {
   await store.transaction((tx) => store.outbox.append(tx, [row('p1', 'k'), row('p2')]))
   await pool.query(`select ${own.schema}.publish('queue', 'q', 't', '{}', key => 'k')`)
   await expect(store.outbox.stats()).rejects.toMatchObject({ code: 'FORBIDDEN' })
-  await expect(store.outbox.lease('r', 1_000)).rejects.toMatchObject({ code: 'FORBIDDEN' })
+  await expect(store.outbox.lease('r', 60_000)).rejects.toMatchObject({ code: 'FORBIDDEN' })
   await expect(pool.query(`select body from ${own.schema}.outbox`)).rejects.toThrow(/permission denied/)
   await driver.close()
   await pool.end()
@@ -142,7 +142,7 @@ it.each([undefined, `sh'o\\p`])('prints migrations that psql runs, for the owner
   await store.check()
   expect(await store.migrate()).toEqual({ applied: [] })
   await store.transaction((tx) => store.outbox.append(tx, [row('1', 'k')]))
-  expect(await drain(store, await store.outbox.lease('r', 1_000))).toEqual(['1'])
+  expect(await drain(store, await store.outbox.lease('r', 60_000))).toEqual(['1'])
 })
 
 it('works in a schema of 63 bytes, and wakes those who listen there and nobody else', async () => {

@@ -20,7 +20,7 @@ class Told extends Client {
   }
 }
 const pool = new Pool({ ...at, user: 'postgres', database: 'postgres', max: 1, Client: Told } as never)
-const store = postgresStore(pgDriver(pool, { answerWithinMs: 1_500 }), { schema: own.name })
+const store = postgresStore(pgDriver(pool, { answerWithinMs: 9_000 }), { schema: own.name })
 const Orders = queue('orders', { placed: z.object({ text: z.string() }) })
 const outbox = createOutbox(store, { source: '/one' })
 const other = createOutbox(store, { source: '/other' })
@@ -52,7 +52,7 @@ describe('a single message', () => {
     })
     expect(seen).toHaveLength(3)
     expect(seen[0]).toBe('begin')
-    expect(seen[2]).toMatch(/^set local lock_timeout = 1000; select @\.outbox_append_one\(.*\); commit$/)
+    expect(seen[2]).toMatch(/^set local lock_timeout = 6000; select @\.outbox_append_one\(.*\); commit$/)
     expect(await waiting()).toEqual(['m1'])
   })
 
@@ -163,7 +163,7 @@ describe('several messages', () => {
       all.push(...all.splice(2, 1))
     })
     expect(seen).toHaveLength(2)
-    expect(seen[1]).toMatch(/^set local lock_timeout = 1000; select @\.outbox_append\(.*\); commit$/s)
+    expect(seen[1]).toMatch(/^set local lock_timeout = 6000; select @\.outbox_append\(.*\); commit$/s)
     const leases = await own.store.outbox.lease('reader', 60_000)
     const found = await own.store.outbox.pending(leases, 10)
     expect(found.map(({ envelope: { id, key } }) => [id, key])).toEqual([

@@ -33,11 +33,14 @@ describe('the PostgreSQL transport', () => {
       await collect(one, { channel }, 10)
     }
     await new Promise((resolve) => setTimeout(resolve, 3_000))
-    const before = statements.length
-    await new Promise((resolve) => setTimeout(resolve, 3_000))
-    expect(statements.slice(before).filter((name) => name !== 'poll')).toEqual([])
-    expect(statements.length - before).toBeLessThanOrEqual(7)
-    expect(statements.length - before).toBeGreaterThan(2)
+    // Never more; and as many, in a stretch in which the machine did not stand still.
+    for (let asked = 0; asked <= 2; ) {
+      const before = statements.length
+      await new Promise((resolve) => setTimeout(resolve, 3_000))
+      asked = statements.length - before
+      expect(statements.slice(before).filter((name) => name !== 'poll')).toEqual([])
+      expect(asked).toBeLessThanOrEqual(7)
+    }
   })
 
   it('finds by looking what came from elsewhere, with one receiver and with several', async () => {

@@ -3,4 +3,10 @@ import { testTransport } from 'fairlead/testing'
 import { afterAll, describe, test } from 'vitest'
 import { troubledLab } from './postgres-lab.ts'
 
-await testTransport('PostgreSQL', () => troubledLab(false), { describe, test, skip: test.skip, afterAll })
+await testTransport('PostgreSQL', () => troubledLab(false), {
+  describe,
+  test,
+  skip: test.skip,
+  timeoutMs: 120_000,
+  afterAll,
+})

@@ -12,9 +12,9 @@ export interface Entrance {
   readonly vhost?: string | undefined
   readonly user?: string | undefined
   readonly password?: string | undefined
-  /** In seconds. Default 2. */
+  /** In seconds. Default 4. */
   readonly heartbeat?: number | undefined
-  /** How long to try to connect before it is said why that failed. Default 3,000. */
+  /** How long to try to connect before it is said why that failed. Default 5,000. */
   readonly connectMs?: number | undefined
 }
 
@@ -30,7 +30,7 @@ export interface Client {
   open(entrance: Entrance): Opened
 }
 
-const urlOf = ({ host, port, vhost = '/', user = 'guest', password = 'guest', heartbeat = 2 }: Entrance): string =>
+const urlOf = ({ host, port, vhost = '/', user = 'guest', password = 'guest', heartbeat = 4 }: Entrance): string =>
   `amqp://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(vhost)}?heartbeat=${heartbeat}`
 
 const rabbitmqClient: Client = {
@@ -42,11 +42,11 @@ const rabbitmqClient: Client = {
       vhost: entrance.vhost ?? '/',
       username: entrance.user ?? 'guest',
       password: entrance.password ?? 'guest',
-      heartbeat: entrance.heartbeat ?? 2,
+      heartbeat: entrance.heartbeat ?? 4,
       retryLow: 100,
       retryHigh: 500,
-      connectionTimeout: entrance.connectMs ?? 3_000,
-      acquireTimeout: entrance.connectMs ?? 3_000,
+      connectionTimeout: entrance.connectMs ?? 5_000,
+      acquireTimeout: entrance.connectMs ?? 5_000,
     })
     // What it says while a server is away is nobody's failure here.
     connection.on('error', () => undefined)
@@ -65,7 +65,7 @@ const rabbitmqClient: Client = {
 const amqplib: Client = {
   name: 'amqplib',
   open(entrance) {
-    const driver = amqplibDriver(() => connect(urlOf(entrance)), { connectWithinMs: entrance.connectMs ?? 3_000 })
+    const driver = amqplibDriver(() => connect(urlOf(entrance)), { connectWithinMs: entrance.connectMs ?? 5_000 })
     return { driver, end: () => driver.close() }
   },
 }

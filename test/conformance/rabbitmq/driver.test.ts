@@ -300,7 +300,7 @@ describe.each(clients)('the driver for $name', ({ open }) => {
             again = await through.channel({ confirms: true }).catch(() => undefined)
             return again !== undefined
           },
-          { timeout: 10_000 },
+          { timeout: 30_000 },
         )
         .toBe(true)
       await publish(again as AmqpChannel, name, 'after')
@@ -319,7 +319,7 @@ describe.each(clients)('the driver for $name', ({ open }) => {
       one.onClosed((error) => ends.push(error))
       await proxy.toxic('timeout', { timeout: 0 }, 'upstream')
       await proxy.toxic('timeout', { timeout: 0 }, 'downstream')
-      await expect.poll(() => ends.length, { timeout: 10_000 }).toBe(1)
+      await expect.poll(() => ends.length, { timeout: 30_000 }).toBe(1)
       expect(ends[0]).toMatchObject({ code: 'CONNECTION_LOST' })
       await proxy.mend()
       await expect
@@ -329,7 +329,7 @@ describe.each(clients)('the driver for $name', ({ open }) => {
               () => true,
               () => false,
             ),
-          { timeout: 10_000 },
+          { timeout: 30_000 },
         )
         .toBe(true)
       const two = await through.channel()

@@ -32,7 +32,7 @@ export const sendAll = async (
 /** Sends until it is accepted, as a relay does. */
 export const persist = async (by: MessageTransport, channel: ChannelAddress, one: Envelope): Promise<void> => {
   await expect
-    .poll(async () => (await by.send(channel, [one], context(2_000)))[0]?.status, { timeout: 25_000, interval: 50 })
+    .poll(async () => (await by.send(channel, [one], context(2_000)))[0]?.status, { timeout: 60_000, interval: 50 })
     .toBe('accepted')
 }
 
@@ -98,7 +98,7 @@ export const benchOf = (client: Client): Bench => {
   }
   return {
     transport(entrance, options = {}) {
-      const made = rabbitmqTransport(open(entrance), { answerTimeoutMs: 4_000, ...options })
+      const made = rabbitmqTransport(open(entrance), { answerTimeoutMs: 8_000, ...options })
       transports.push(made)
       return made
     },

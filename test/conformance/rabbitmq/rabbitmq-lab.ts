@@ -21,10 +21,11 @@ export async function troubledLab(
   const ending: Promise<unknown>[] = []
   return {
     heavy: 1_000,
-    patienceMs: 30_000,
+    delayMs: 3_000,
+    patienceMs: 60_000,
     open() {
       const { driver, end } = client.open(proxy ?? instance)
-      const opened = rabbitmqTransport(driver, { ...options, answerTimeoutMs: 3_000 })
+      const opened = rabbitmqTransport(driver, { ...options, answerTimeoutMs: 8_000 })
       const close = opened.close.bind(opened)
       // The connection is the caller's: here that is us.
       opened.close = async () => {

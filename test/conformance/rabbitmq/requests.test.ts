@@ -162,5 +162,5 @@ describe.each(clients)('requests over RabbitMQ, by $name', (client) => {
     } finally {
       await proxy.remove()
     }
-  }, 60_000)
+  }, 300_000)
 })

@@ -9,7 +9,7 @@ let instance: RabbitmqInstance
 beforeAll(async () => {
   instance = await startRabbitmq()
   await instance.control('add_user', 'app', 'app')
-}, 60_000)
+}, 300_000)
 afterAll(() => instance.remove())
 
 describe.each(clients)('what stands at the broker, over $name', (client) => {
@@ -53,7 +53,7 @@ describe.each(clients)('what stands at the broker, over $name', (client) => {
       expect(made[`${queue}.dead`]).toContain(`{"x-delivery-limit",${2 ** 31 - 1}}`)
     }
     await transport.prepare([work, { ...topic, group: 'g' }], 'check')
-  }, 30_000)
+  }, 300_000)
 
   it('live subscriptions and private places are exclusive queues, gone with their receiver or its connection', async () => {
     const transport = bench.transport(instance)
@@ -75,7 +75,7 @@ describe.each(clients)('what stands at the broker, over $name', (client) => {
     await transport.close()
     await bench.end()
     await expect.poll(() => queues(topic.name), { timeout: 10_000, interval: 500 }).toEqual({})
-  }, 30_000)
+  }, 300_000)
 
   it('a group that nobody uses any more is dropped with its dead letters; one that is used is not', async () => {
     const transport = bench.transport(instance)
@@ -109,7 +109,7 @@ describe.each(clients)('what stands at the broker, over $name', (client) => {
     expect(await transport.inspect?.({ channel: topic, group: 'used' })).toEqual({ waiting: 3 })
     for (const wrong of [{ kind: 'queue', name: 'q' } as const, topic])
       expect(await failureOf(transport.dropGroup?.(wrong) as Promise<void>)).toMatchObject({ code: 'INVALID_OPTIONS' })
-  }, 30_000)
+  }, 300_000)
 
   it('a user who may make nothing checks, sends, receives and gives up; what has to be made is refused', async () => {
     const vhost = `made-${randomUUID().slice(0, 8)}`
@@ -161,5 +161,5 @@ describe.each(clients)('what stands at the broker, over $name', (client) => {
     expect(got[1]?.redeliveries).toBe(1)
     await got[1]?.settle('ack')
     await sendAll(patient, work, [envelope('later', { notBefore: Date.now() + 100 })])
-  }, 60_000)
+  }, 300_000)
 })

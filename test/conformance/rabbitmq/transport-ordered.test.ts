@@ -7,5 +7,6 @@ await testTransport('RabbitMQ (order: channel)', () => troubledLab('rabbitmq-cli
   describe,
   test,
   skip: test.skip,
+  timeoutMs: 120_000,
   afterAll,
 })

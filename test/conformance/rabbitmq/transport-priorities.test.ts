@@ -7,5 +7,6 @@ await testTransport('RabbitMQ (priorities)', () => troubledLab('amqplib', { prio
   describe,
   test,
   skip: test.skip,
+  timeoutMs: 120_000,
   afterAll,
 })

@@ -3,4 +3,10 @@ import { testTransport } from 'fairlead/testing'
 import { afterAll, describe, test } from 'vitest'
 import { troubledLab } from './rabbitmq-lab.ts'
 
-await testTransport('RabbitMQ', () => troubledLab('rabbitmq-client'), { describe, test, skip: test.skip, afterAll })
+await testTransport('RabbitMQ', () => troubledLab('rabbitmq-client'), {
+  describe,
+  test,
+  skip: test.skip,
+  timeoutMs: 120_000,
+  afterAll,
+})

@@ -13,7 +13,7 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
   let bench: Bench
   beforeAll(async () => {
     instance = await startRabbitmq()
-  }, 60_000)
+  }, 300_000)
   beforeEach(() => {
     bench = benchOf(client)
   })
@@ -43,7 +43,7 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
       seen.add(delivery.envelope.id)
       delivery.settle('ack').catch(() => undefined)
     })
-    await expect.poll(() => [...least].filter((id) => !seen.has(id)), { timeout: 25_000 }).toEqual([])
+    await expect.poll(() => [...least].filter((id) => !seen.has(id)), { timeout: 60_000 }).toEqual([])
     await receiver.close()
     return seen
   }
@@ -75,12 +75,12 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
     await expect.poll(() => accepted.size, { timeout: 20_000 }).toBeGreaterThan(500)
     await instance.restart('kill')
     const before = accepted.size
-    await expect.poll(() => accepted.size, { timeout: 25_000 }).toBeGreaterThan(before + 200)
+    await expect.poll(() => accepted.size, { timeout: 60_000 }).toBeGreaterThan(before + 200)
     stop = true
     await Promise.all(streams)
     expect(unknown.length).toBeGreaterThan(0)
     await drained(bench.transport(instance), channel, accepted)
-  }, 90_000)
+  }, 300_000)
 
   it('tells of the right message what came back, among a thousand under way', async () => {
     const transport = bench.transport(instance)
@@ -217,7 +217,7 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
           die()
         })
         const finished = expect
-          .poll(() => over(transport, channel, done), { timeout: 25_000, interval: 200 })
+          .poll(() => over(transport, channel, done), { timeout: 60_000, interval: 200 })
           .toEqual(OVER)
         finished.catch(() => undefined)
         const ended = await Promise.race([dead.then(() => false), finished.then(() => true)])
@@ -227,7 +227,7 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
         if (ended) break
       }
       expect(await over(transport, channel, done)).toEqual(OVER)
-    }, 90_000)
+    }, 300_000)
 
     it('goes to the dead letters, and no other does: each time the same process, connected again', async () => {
       const [transport, channel] = await prepared()
@@ -242,7 +242,7 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
       } finally {
         await proxy.remove()
       }
-    }, 90_000)
+    }, 300_000)
   })
 
   it('restores subscriptions of every kind after the connection was lost', async () => {
@@ -278,7 +278,7 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
     } finally {
       await proxy.remove()
     }
-  }, 60_000)
+  }, 300_000)
 
   it('makes its places again at a broker that was reset', async () => {
     const transport = bench.transport(instance)
@@ -308,5 +308,5 @@ describe.each(clients)('the RabbitMQ transport in trouble, over $name', (client)
       await expect.poll(() => ids(got)).toEqual(['after'])
       await receiver.close()
     }
-  }, 60_000)
+  }, 300_000)
 })

@@ -7,7 +7,7 @@ import { type HttpTransport, httpTransport } from '../../../src/adapters/http/in
 import type { FairleadError } from '../../../src/errors/index.ts'
 import { createProxy, createServerAdapter, defineContract } from '../../../src/rpi/index.ts'
 import { freePort } from '../../services/free-port.ts'
-import { control } from '../../services/toxiproxy.ts'
+import { control, mendProxy } from '../../services/toxiproxy.ts'
 
 const Shop = defineContract('shop', {
   look: {
@@ -31,7 +31,7 @@ describe('calls through a troubled network', () => {
   const seen = { look: 0, buy: 0 }
   const toxic = (type: string, attributes: object, stream = 'downstream'): Promise<void> =>
     control('POST', `/proxies/${name}/toxics`, { name: 'toxic', type, stream, attributes })
-  const shop = () => createProxy(Shop, { transport, attemptTimeoutMs: 300, deadlineMs: 3_000 })
+  const shop = (attemptTimeoutMs: number) => createProxy(Shop, { transport, attemptTimeoutMs, deadlineMs: 25_000 })
   const failing = async (call: Promise<{ ok: boolean; error?: FairleadError }>): Promise<FairleadError> => {
     const { ok, error } = await call
     expect(ok).toBe(false)
@@ -56,7 +56,7 @@ describe('calls through a troubled network', () => {
     await control('POST', '/proxies', { name, listen: `127.0.0.1:${port}`, upstream })
   })
   afterEach(async () => {
-    await control('POST', '/reset')
+    await mendProxy(name)
     await transport.close()
     seen.look = seen.buy = 0
   })
@@ -65,9 +65,9 @@ describe('calls through a troubled network', () => {
     service.closeAllConnections()
     await new Promise((closed) => service.close(closed))
   })
-  const through = (): ReturnType<typeof shop> => {
+  const through = (attemptTimeoutMs = 10_000): ReturnType<typeof shop> => {
     transport = httpTransport({ baseUrl: `http://127.0.0.1:${port}` })
-    return shop()
+    return shop(attemptTimeoutMs)
   }
 
   it('goes well when nothing is wrong', async () => {
@@ -75,8 +75,8 @@ describe('calls through a troubled network', () => {
   })
 
   it('latency: each attempt is ended; what is not idempotent is not sent twice', async () => {
-    const proxy = through()
-    await toxic('latency', { latency: 2_000 })
+    const proxy = through(2_000)
+    await toxic('latency', { latency: 30_000 })
     expect(await failing(proxy.look.result({ id: 'a' }))).toMatchObject({
       code: 'ATTEMPT_TIMEOUT',
       effect: 'unknown',
@@ -88,7 +88,7 @@ describe('calls through a troubled network', () => {
   })
 
   it('a black hole: nothing comes back, and nobody waits for ever', async () => {
-    const proxy = through()
+    const proxy = through(2_000)
     await toxic('timeout', { timeout: 0 })
     expect(await failing(proxy.buy.result({ id: 'a' }))).toMatchObject({ code: 'ATTEMPT_TIMEOUT', effect: 'unknown' })
     expect(seen.buy).toBe(1)

@@ -25,7 +25,7 @@ function announceAll(): void {
 
 it('a rolling restart of all five fails no call, of those that must not be sent twice, and each is worked off once', async () => {
   // Readers of a file look at a second change within a second of the first.
-  const told = { file: path, drainMs: 3_000 }
+  const told = { file: path, drainMs: 8_000 }
   const first = await fleet.startMany(5, told)
   const load = startLoad(3, { source: fileSource({ path }), operation: 'order' })
   await load.more(30)

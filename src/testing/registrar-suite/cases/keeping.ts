@@ -45,12 +45,20 @@ export const keepingCases: readonly RegistrarCase[] = [
       await desk.register(service, endpoint)
       const beats = (): readonly number[] => desk.lab.beats?.(service, endpoint.id) ?? []
       const from = desk.clock.now()
-      await desk.until('six signs of life', 8 * desk.traits.noticesWithinMs, () => beats().length >= 6)
+      // On real time the machine may stand still meanwhile, and all that happens on it is late by as much.
+      let looked = from
+      let stoodMs = 0
+      await desk.until('six signs of life', 8 * desk.traits.noticesWithinMs, () => {
+        const now = desk.clock.now()
+        if (desk.lab.pass === undefined && now - looked > 50) stoodMs += now - looked
+        looked = now
+        return beats().length >= 6
+      })
       const gaps = [from, ...beats()].map((at, index, all) => at - (all[index - 1] ?? at)).slice(1)
       const shown = gaps.map((gap) => Math.round(gap)).join(', ')
-      demand(Math.max(...gaps) <= desk.traits.noticesWithinMs, `a sign of life came late: ${shown} ms`)
+      demand(Math.max(...gaps) <= desk.traits.noticesWithinMs + stoodMs, `a sign of life came late: ${shown} ms`)
       demand(new Set(gaps.map((gap) => gap.toFixed(3))).size > 1, `signs of life have no jitter: ${shown} ms`)
-      demand(Math.min(...gaps) >= Math.max(...gaps) / 3, `signs of life come in a hurry: ${shown} ms`)
+      demand(Math.min(...gaps) >= (Math.max(...gaps) - stoodMs) / 3, `signs of life come in a hurry: ${shown} ms`)
     },
     [beaten],
     120_000,

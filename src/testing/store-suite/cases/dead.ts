@@ -195,10 +195,10 @@ export const deadCases: readonly StoreCase[] = [
         await held.settle({ [id]: dead() })
         await pass(10)
       }
-      await pass(leaseMs)
+      await pass(leaseMs * 2)
       await held.settle({ 'd:1': dead() })
       const purge = (limit: number): Promise<number> =>
-        store.outbox.purge({ olderThanMs: leaseMs * 0.7, limit, dead: true })
+        store.outbox.purge({ olderThanMs: leaseMs * 1.5, limit, dead: true })
       same(await store.outbox.purge({ olderThanMs: 1_000_000, limit: 10, dead: true }), 0, 'those that are very old')
       same(await store.outbox.purge({ olderThanMs: 0, limit: 10 }), 0, 'what is over, without the dead')
       same(await purge(1), 1, 'the first')

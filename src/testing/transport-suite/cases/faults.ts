@@ -7,7 +7,7 @@ import { acknowledged, classified, demand, failure, noneLost } from '../expect.t
 import { cut, freeze, givesBack, keeps, restart, stop, that } from '../needs.ts'
 import { explain, type Place, type Workbench } from '../workbench.ts'
 
-const LONG_MS = 180_000
+const LONG_MS = 300_000
 const TRY_MS = 1_000
 const SLOW_MS = 20
 // How long a broker is away: long enough that whoever asks it now and then has asked in vain.

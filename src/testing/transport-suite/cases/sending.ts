@@ -139,7 +139,7 @@ export const sendingCases: readonly TransportCase[] = [
     },
     async (bench, mode) => {
       const sender = await bench.open()
-      const verdicts = await bench.attempt(sender, bench.unused(mode, 'nowhere'), bench.messages(2), 2_000)
+      const verdicts = await bench.attempt(sender, bench.unused(mode, 'nowhere'), bench.messages(2))
       for (const verdict of verdicts) {
         const { code } = failure(verdict, 'a message to nowhere', 'none')
         demand(code === 'UNROUTABLE' || code === 'CHANNEL_NOT_FOUND', `refused with ${code} instead of UNROUTABLE`)

@@ -70,7 +70,7 @@ export function driverLabs(subject: Subject, opened: Opened): { lab(): Promise<S
 function labOn(subject: Subject, { driver, own, begin, others }: Opened, schema: string): StoreLab {
   const bare = `${schema}_bare`
   return {
-    leaseMs: 400,
+    leaseMs: 800,
     heavy: 300,
     patienceMs: 20_000,
     open: ({ archive, owner } = {}) => postgresStore(driver, { schema, archive, owner }),
