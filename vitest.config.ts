@@ -1,4 +1,4 @@
-// `unit` and `types` need nothing; `services`, `rabbitmq` and `kafka` need real servers, and run beside each other; `package` needs the packed tarball.
+// `unit` and `types` need nothing; `services`, `rabbitmq`, `kafka` and `mariadb` need real servers, and run beside each other; `package` needs the packed tarball.
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
@@ -20,14 +20,14 @@ const leftOut = (process.env.FAIRLEAD_LEFT_OUT ?? '')
   .filter((name) => name !== '')
   .flatMap((name) => [`test/conformance/${name}/**`, `test/chaos/${name}/**`])
 
-// Their suites take as long as all the others together: each broker is a project of its own.
+// Their suites take long: each of these is a project of its own, so that they can run beside the others.
 // A client that has to be built is tested on the broker that it is for.
 const suitesOf = (name: string): readonly string[] => [
   `test/conformance/${name}/**/*.test.ts`,
   `test/chaos/${name}/**/*.test.ts`,
   ...(name === 'kafka' ? ['test/conformance/confluent/**/*.test.ts'] : []),
 ]
-const brokers = ['rabbitmq', 'kafka']
+const apart = ['rabbitmq', 'kafka', 'mariadb']
 
 const config: ViteUserConfig = defineConfig({
   resolve: { alias },
@@ -60,13 +60,13 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'services',
           include: ['test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts'],
-          exclude: [...leftOut, ...brokers.flatMap(suitesOf)],
+          exclude: [...leftOut, ...apart.flatMap(suitesOf)],
           testTimeout: 60_000,
           hookTimeout: 60_000,
           fileParallelism: false,
         },
       },
-      ...brokers.map((name) => ({
+      ...apart.map((name) => ({
         extends: true as const,
         test: {
           name,

@@ -7,6 +7,9 @@ import { comesLater, isOptional, serverAnswers } from '../services/servers.ts'
 import { cacheFolder, inRoot, run, tool } from './project.ts'
 import { type Count, countReport } from './test-report.ts'
 
+/** Projects of real servers: three runs beside one another, of about the same length. */
+const SIDE_BY_SIDE = [['services'], ['rabbitmq'], ['kafka', 'mariadb']] as const
+
 const filter = process.argv.slice(2)
 const requireServices = process.env.FAIRLEAD_REQUIRE_SERVICES === '1'
 
@@ -56,11 +59,16 @@ if (suites.length > 0) {
   // All of them mostly wait: for servers that start, and for connections that are found dead.
   const env = { FAIRLEAD_LEFT_OUT: missing.join(',') }
   counts.push(
-    ...(await Promise.all(
-      ['services', 'rabbitmq', 'kafka'].map((project, at) =>
-        vitest(project, [project], { ...env, FAIRLEAD_PORTS: String(20_000 + at * 3_000) }),
-      ),
-    )),
+    ...(
+      await Promise.all(
+        SIDE_BY_SIDE.map(async (projects, at) => {
+          const own = { ...env, FAIRLEAD_PORTS: String(20_000 + at * 3_000) }
+          const each: Count[] = []
+          for (const project of projects) each.push(await vitest(project, [project], own))
+          return each
+        }),
+      )
+    ).flat(),
   )
 }
 
