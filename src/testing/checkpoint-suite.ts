@@ -1,6 +1,6 @@
 // What every CheckpointStore has to do, as cases: who may move a position, and that nobody else can.
 import { AssertionError } from 'node:assert'
-import { type Clock, sleep, systemClock } from '../core/clock.ts'
+import { type Clock, sleep, systemClock, systemRandom } from '../core/clock.ts'
 import type { CheckpointStore, LaneLease } from '../core/contracts/store.ts'
 import { same } from './assert.ts'
 import type { TestRunner } from './test-runner.ts'
@@ -60,7 +60,8 @@ const caseOf = (name: string, work: (desk: Desk) => Promise<void>, lasts?: numbe
   async run(lab) {
     const { clock = systemClock } = lab
     const leaseMs = lasts ?? lab.leaseMs ?? 1_000
-    const consumer = `suite: ${name}`
+    // Of this run alone: leases of the one before may still stand in a database that is used again.
+    const consumer = `suite: ${name} ${Math.floor(systemRandom() * 1e9)}`
     const store = await lab.open()
     await work({
       store,

@@ -32,7 +32,7 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
 export async function labOf(
   rows: StoreLab | Promise<StoreLab>,
   queues: TransportLab | Promise<TransportLab>,
-  { patienceMs = 20_000 }: { readonly patienceMs?: number | undefined } = {},
+  { patienceMs = 60_000 }: { readonly patienceMs?: number | undefined } = {},
 ): Promise<Lab> {
   const [store, transport] = await Promise.all([rows, queues])
   const { effect, effects } = store

@@ -47,7 +47,7 @@ const hear = (source: Source, service: string): Heard => {
       return last?.type === 'snapshot' ? last.endpoints : []
     },
     async until(what, is) {
-      for (let tries = 0; tries < 3_000; tries++) {
+      for (let tries = 0; tries < 2_500; tries++) {
         if (is(heard)) return
         await new Promise((resolve) => setTimeout(resolve, 20))
       }

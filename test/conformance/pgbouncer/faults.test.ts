@@ -78,10 +78,13 @@ describe('faults behind PgBouncer', () => {
       ),
     )
     await Promise.race([both, busy])
-    const error = await failureOf(driver.execute('select 1', []))
-    expect(error).toMatchObject({ code: 'UNAVAILABLE', effect: 'none', overload: true })
-    release()
-    await busy
+    try {
+      const error = await failureOf(driver.execute('select 1', []))
+      expect(error).toMatchObject({ code: 'UNAVAILABLE', effect: 'none', overload: true })
+    } finally {
+      release()
+      await busy
+    }
   })
   it('a named prepared statement does not last, and ours have no names', async () => {
     const pool = open()

@@ -152,7 +152,8 @@ describe('consumers with an inbox', () => {
           const call = ++calls
           await tx.query(`insert into ${quoted}.effect values ($1, $2)`, [id, call])
           if (call > 1) return
-          await wait(3_000)
+          // It goes on after it was given up.
+          await until(async () => events.some((event) => event.type === 'handler-abandoned'))
           await tx.query(`insert into ${quoted}.effect values ($1, $2)`, [id, call])
         },
       },

@@ -79,9 +79,9 @@ describe('pushes through a troubled network', () => {
   })
 
   it('refused: nothing was sent', async () => {
-    through({ attemptTimeoutMs: 5_000, retryBaseMs: 10_000, random: () => 1 })
+    through({ attemptTimeoutMs: 4_000, retryBaseMs: 10_000, random: () => 1 })
     await control('POST', `/proxies/${name}`, { enabled: false })
-    expect(errorOf((await send(['1'], 9_000))[0])).toMatchObject({
+    expect(errorOf((await send(['1'], 4_500))[0])).toMatchObject({
       code: 'CONNECTION_REFUSED',
       effect: 'none',
       transient: true,
@@ -90,16 +90,16 @@ describe('pushes through a troubled network', () => {
   })
 
   it('cut as soon as it answers: handled, perhaps, and nobody knows', async () => {
-    through({ attemptTimeoutMs: 5_000, retryBaseMs: 10_000, random: () => 1 })
+    through({ attemptTimeoutMs: 4_000, retryBaseMs: 10_000, random: () => 1 })
     await toxic('limit_data', { bytes: 1 })
-    expect(errorOf((await send(['1'], 9_000))[0])).toMatchObject({ effect: 'unknown', transient: true })
+    expect(errorOf((await send(['1'], 4_500))[0])).toMatchObject({ effect: 'unknown', transient: true })
     expect(handled).toEqual(['1'])
   })
 
   it('cut in mid-publish: nobody knows, and it was not handled', async () => {
-    through({ attemptTimeoutMs: 5_000, retryBaseMs: 10_000, random: () => 1 })
+    through({ attemptTimeoutMs: 4_000, retryBaseMs: 10_000, random: () => 1 })
     await toxic('limit_data', { bytes: 2_000 }, 'upstream')
-    expect(errorOf((await send(['1'], 9_000))[0])).toMatchObject({ effect: 'unknown', transient: true })
+    expect(errorOf((await send(['1'], 4_500))[0])).toMatchObject({ effect: 'unknown', transient: true })
     expect(handled).toEqual([])
   })
 

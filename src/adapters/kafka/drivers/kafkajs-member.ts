@@ -6,7 +6,7 @@ import { boundedBy } from '../../../core/bounded.ts'
 import { nextTurn, type Timer } from '../../../core/clock.ts'
 import { endsWithin } from '../../../core/patience.ts'
 import { createError, type FairleadError } from '../../../errors/index.ts'
-import { ASSIGNOR, type Claim, COMMON_ASSIGNORS, fairShare } from '../assignment.ts'
+import { ASSIGNOR, type Claim, fairShare } from '../assignment.ts'
 import { classifyKafka } from '../classify-kafka.ts'
 import type {
   KafkaMember,
@@ -16,7 +16,7 @@ import type {
   PartitionOffset,
   TopicPartition,
 } from '../driver.ts'
-import { assignerOf } from './kafkajs-assigner.ts'
+import { assigners } from './kafkajs-assigner.ts'
 import { Pulse } from './kafkajs-pulse.ts'
 import { gaveUpEarly, grouped, keyOf, lost, recordsFrom } from './kafkajs-records.ts'
 import type { MemberSettings } from './kafkajs-settings.ts'
@@ -36,6 +36,7 @@ const DESCRIBED_WITHIN_MS = 10_000
 // After a question about the group that failed: until then another member may have nothing to do.
 const BALANCE_AGAIN_MS = 5_000
 const RUN_AGAIN_MS = 500
+const MOST_RUNS_AGAIN = 20
 const MOST_CUTS = 5
 
 /** One member. */
@@ -54,6 +55,7 @@ export class KafkaJsMember implements KafkaMember {
   private rounds = 0
   private committed = 0
   private cuts = 0
+  private runsAgain = 0
   // Those that are given up with the next rebalance.
   private readonly giving = new Set<string>()
   private wantsRebalance = false
@@ -88,11 +90,7 @@ export class KafkaJsMember implements KafkaMember {
     )
     this.consumer = kafka.consumer({
       groupId: group,
-      partitionAssigners: [ASSIGNOR, ...COMMON_ASSIGNORS].map(
-        (name) =>
-          ({ cluster }) =>
-            assignerOf(name, cluster, () => this.claim(name)),
-      ),
+      partitionAssigners: assigners((name) => this.claim(name)),
       maxWaitTimeInMs: settings.maxWaitMs,
       sessionTimeout: settings.sessionTimeoutMs,
       heartbeatInterval: settings.heartbeatMs,
@@ -229,6 +227,7 @@ export class KafkaJsMember implements KafkaMember {
     // Between two attempts to join another generation may have been, in which somebody else had our partitions.
     const continuous = memberId === this.memberId && this.joins === 1
     this.joins = 0
+    this.runsAgain = 0
     this.rounds++
     this.wantsRebalance = false
     if (this.state === 'closed') {
@@ -300,7 +299,9 @@ export class KafkaJsMember implements KafkaMember {
     }
     if (gone.length > 0) this.events.onLost(gone)
     if (restart) return
-    if (gaveUpEarly(error, classified)) this.later(RUN_AGAIN_MS, () => this.take())
+    // It may also be hidden in it that we are not let into the group any more: not for ever.
+    if (gaveUpEarly(error, classified) && this.runsAgain++ < MOST_RUNS_AGAIN)
+      this.later(RUN_AGAIN_MS, () => this.take())
     else this.end(classified)
   }
 
@@ -374,7 +375,8 @@ export class KafkaJsMember implements KafkaMember {
   private later(ms: number, work: () => Promise<void>): void {
     const { clock } = this.settings
     if (this.waiting !== undefined) clock.clearTimer(this.waiting)
-    this.waiting = clock.setTimer(() => void work(), ms, undefined)
+    const failed = (error: unknown): void => this.end(classifyKafka(error))
+    this.waiting = clock.setTimer(() => void work().catch(failed), ms, undefined)
   }
 
   // What is asked for with each attempt to join.

@@ -33,7 +33,7 @@ export function recordsFrom(next: number, messages: readonly KafkaJsMessage[]): 
 
 /**
  * Whether kafkajs ended a consumer for what will pass: where the connection breaks just while it asks for the coordinator (a broker that is being stopped), it
- * takes the answer for final. What it knows to pass it begins again by itself, unless the user's `restartOnFailure` forbids it.
+ * takes the answer for final, and does not ask the user's `restartOnFailure`. What it knows to pass it begins again by itself, unless that forbids it.
  */
 export function gaveUpEarly(thrown: unknown, { code }: FairleadError): boolean {
   if (code !== 'UNAVAILABLE') return false

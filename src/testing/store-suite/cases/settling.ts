@@ -305,8 +305,8 @@ export const settlingCases: readonly StoreCase[] = [
     'settles each row once among relays that join, stall and leave',
     async (desk) => {
       const { publish, open, random, pause, pass, until, store } = desk
-      // Short, for stalls outlast it.
-      const leaseMs = Math.min(desk.leaseMs, 400)
+      // Short, for stalls outlast it; but no shorter than a slow store needs.
+      const leaseMs = desk.leaseMs > 2_000 ? desk.leaseMs : Math.min(desk.leaseMs, 400)
       const rows = Array.from({ length: 150 }, (_, at) => `k${at % 12}:${at}`)
       for (let at = 0; at < rows.length; at += 50) await publish(rows.slice(at, at + 50))
       const last = new Map<string, number>()

@@ -13,6 +13,8 @@ export interface FakeKafkaJs extends KafkaJsClient {
   members: number
   /** What becomes of the next commits; default: taken. */
   onCommit: () => Promise<void>
+  /** What becomes of the next runs; default: they begin. */
+  onRun: () => Promise<void>
   /** What becomes of the next questions about the group; default: answered. */
   onDescribe: () => Promise<void>
   /** An attempt to join: answers what it sends, or throws. */
@@ -37,6 +39,7 @@ export const fakeKafkaJs = (): FakeKafkaJs => {
     members: 1,
     onCommit: async () => {},
     onDescribe: async () => {},
+    onRun: async () => {},
     joining: () => assigners.map((assigner) => assigner.protocol({ topics: ['orders'] }).metadata),
     joined: (assigned, memberId = 'm') => tell('join', { memberId, memberAssignment: { orders: assigned } }),
     turn() {
@@ -79,6 +82,7 @@ export const fakeKafkaJs = (): FakeKafkaJs => {
         subscribe: async () => {},
         run: async ({ eachBatch }) => {
           fake.log.push('run')
+          await fake.onRun()
           if (eachBatch !== undefined) each = eachBatch
         },
         on: (event, listener) => {

@@ -259,6 +259,28 @@ describe('a member by way of kafkajs', () => {
     expect([kafka.log, told]).toEqual([['disconnect'], ['lost 0', 'ended UNAVAILABLE']])
   })
 
+  it('begins anew so often, and not for ever: it may not be let in any more, which kafkajs does not say', async () => {
+    const { clock, kafka, told, begin } = member()
+    await begin(0)
+    for (let count = 0; count < 20; count++) {
+      kafka.crash(new Error('Failed to find group coordinator'), false)
+      await clock.advance(1_000)
+    }
+    expect([kafka.log.length, told]).toEqual([20, ['lost 0']])
+    kafka.crash(new Error('Failed to find group coordinator'), false)
+    expect(told).toEqual(['lost 0', 'ended UNAVAILABLE'])
+  })
+
+  it('ends where it cannot begin anew', async () => {
+    const { clock, kafka, told, begin } = member()
+    await begin(0)
+    kafka.onRun = () => Promise.reject(new Error('Connection error: ECONNREFUSED'))
+    kafka.crash(new Error('Failed to find group coordinator'), false)
+    await clock.advance(1_000)
+    await turns()
+    expect(told).toEqual(['lost 0', 'ended CONNECTION_REFUSED'])
+  })
+
   it('does not begin anew once it is closed', async () => {
     const { clock, kafka, one, begin } = member()
     await begin(0)
