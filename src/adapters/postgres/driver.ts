@@ -19,6 +19,8 @@ import {
   resultOf,
   statusOf,
   swallowed,
+  takeFrom,
+  takenOver,
   type Watch,
   watchClient,
 } from './pg-client.ts'
@@ -122,7 +124,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
 
   const acquire = async (watch: boolean): Promise<Held> => {
     for (let leaks = 0; leaks < MOST_LEAKS; leaks++) {
-      const coming = pool.connect()
+      const coming = takeFrom(pool)
       let client: PgClient
       try {
         client = await boundedBy(
@@ -136,7 +138,10 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
       } catch (error) {
         // One that comes after all belongs to the pool.
         coming.then(
-          (late) => late.release(),
+          (late) => {
+            late.release()
+            takenOver(late)
+          },
           () => undefined,
         )
         throw classifyPostgres(error, { phase: 'connect' })
@@ -145,6 +150,7 @@ export function pgDriver<P extends PgPool>(pool: P, options: PgDriverOptions = {
       const status = statusOf(client)
       if (status !== 'T' && status !== 'E') return hold(client, watch)
       client.release(true)
+      takenOver(client)
     }
     throw misuse(
       'every connection of the pool was given back in the middle of a transaction: end them before release()',
@@ -261,6 +267,7 @@ interface Held extends Pick<Watch, 'lost' | 'caused'> {
 
 function hold(client: PgClient, causes: boolean): Held {
   const watch = watchClient(client, causes)
+  takenOver(client)
   return {
     client,
     get lost() {

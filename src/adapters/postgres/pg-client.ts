@@ -56,6 +56,30 @@ export function watchClient(client: PgClient, causes: boolean): Watch {
   }
 }
 
+/**
+ * Takes a client out of a pool. With the promise of `pg` there would be a gap before anybody could listen to it, in which an error ends the process: a server that
+ * shuts down may say so in the same packet in which it lets us in. What the client says is ignored until `takenOver`; what is asked of it afterwards fails.
+ */
+export function takeFrom(pool: PgPool): Promise<PgClient> {
+  const { connect } = pool as { connect(done?: (error: unknown, client?: PgClient) => void): unknown }
+  // Pools of this shape that know of promises only.
+  if (connect.length === 0) return pool.connect()
+  return new Promise((resolve, reject) => {
+    connect.call(pool, (error, client) => {
+      if (client === undefined) return reject(error)
+      client.on('error', ignored)
+      resolve(client)
+    })
+  })
+}
+
+/** Somebody else listens to it from here on, or the pool does again. */
+export function takenOver(client: PgClient): void {
+  client.removeListener('error', ignored)
+}
+
+function ignored(): void {}
+
 /** `I` idle, `T` in a transaction, `E` in a failed one; undefined where the client cannot say (pg before 8.17). */
 export function statusOf(client: object): unknown {
   const { getTransactionStatus } = client as { readonly getTransactionStatus?: () => unknown }

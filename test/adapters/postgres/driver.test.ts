@@ -13,6 +13,35 @@ describe('single statements', () => {
     expect(client.released).toEqual([undefined])
     expect(client.listenerCount('error')).toBe(0)
   })
+  it('a server that lets us in and shuts down in one breath ends a statement, and not the process', async () => {
+    const client = new FakeClient(() => lost())
+    type Done = (error: unknown, client?: FakeClient) => void
+    // As pg-pool does it: its own listener is off when it calls back, and the same packet goes on to say that the server shuts down.
+    const connect = (done?: Done): Promise<FakeClient> => {
+      if (done === undefined) {
+        const taken = Promise.resolve(client)
+        client.breaks(databaseError('57P01', 'terminating connection due to administrator command', 'FATAL'))
+        return taken
+      }
+      done(undefined, client)
+      client.breaks(databaseError('57P01', 'terminating connection due to administrator command', 'FATAL'))
+      return undefined as never
+    }
+    const asked = pgDriver({ connect }).execute('select 1', [])
+    await expect(asked).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    expect(client.released).toEqual([true])
+    expect(client.listenerCount('error')).toBe(0)
+  })
+  it('a pool that has no connection to give says why', async () => {
+    const connect = (done?: (error: unknown) => void): Promise<FakeClient> => {
+      done?.(new Error('timeout exceeded when trying to connect'))
+      return undefined as never
+    }
+    await expect(pgDriver({ connect }).execute('select 1', [])).rejects.toMatchObject({
+      code: 'SELF_EXHAUSTED',
+      effect: 'none',
+    })
+  })
   it('keeps the connection after a refused statement, and closes it after anything else', async () => {
     const errors = [databaseError('23505'), databaseError('57P01', 'bye', 'FATAL'), lost(), new TypeError('circular')]
     const effects: unknown[] = []

@@ -1,6 +1,6 @@
 // fairlead over Drizzle on node-postgres, postgres.js or PGlite. Statements go to the client underneath, which is where the transaction is.
 import { invalidOption } from '../../../core/options.ts'
-import { ownConnection, queryOf, resultOf, statusOf } from '../pg-client.ts'
+import { ownConnection, queryOf, resultOf, statusOf, takeFrom, takenOver } from '../pg-client.ts'
 import type { PgClient, PgPool } from '../pg-types.ts'
 import { isPgliteTx, listenPglite, lockPglite, type PgliteDatabase, type PgliteQueries, runPglite } from './pglite.ts'
 import {
@@ -58,10 +58,11 @@ function onPg<Tx extends object>(pool: PgPool & Pick<PgClient, 'query'>): Below<
     },
     clientOf: (tx) => clientOf<PgClient>(tx) as PgClient,
     async runAlone(text, params, shown) {
-      const client = await pool.connect()
+      const client = await takeFrom(pool)
       // Without a listener, an error of a connection that is out of the pool would end the process.
       const ignore = (): void => undefined
       client.on('error', ignore)
+      takenOver(client)
       try {
         shown(client)
         return resultOf(await client.query(queryOf(text, params)))
